@@ -1,0 +1,143 @@
+/* What the stand-in was told. Every call looks at the control file, which is re-read once a new one was renamed into
+ * place (another inode or time), so that no read is ever torn:
+ *
+ *     gpus N                 how many GPUs there are (2)
+ *     order I J ...          which physical GPU each index is now (0 1 2 ...)
+ *     lost G                 every call on physical GPU G gives 15
+ *     error CALL CODE [G]    CALL gives CODE, on one physical GPU or on all
+ *     hang CALL [G]          CALL does not return until this line is gone
+ *     crash CALL [G]         CALL kills the process by a segmentation fault
+ *     reload N               whenever N changes, nothing is initialised until nvmlInit_v2 is called again
+ *     value NUMBER N [G]     a NUMBER of answers.def is N
+ *     name HEX [G]           the device's name, as raw bytes
+ */
+struct rule { char verb[8], call[WORD]; int code, gpu; };
+
+struct control {
+    int gpus, order[GPUS], generation, rule_count;
+    bool lost[GPUS], is_set[NUMBERS][GPUS];
+    unsigned long long value[NUMBERS][GPUS];
+    char name[GPUS][WORD];
+    struct rule rules[RULES];
+};
+
+static struct control told = { .gpus = 2 }, fresh;
+static struct stat seen;
+static char control_path[PATH];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static char *word(char **rest) { return strtok_r(NULL, " \n", rest); }
+
+static long long integer(char **rest, long long missing) {
+    const char *text = word(rest);
+    return text ? strtoll(text, NULL, 10) : missing;
+}
+
+/* A mistyped control line would let a test pass for nothing. */
+static void refuse(const char *what) {
+    fprintf(stderr, "nvml stand-in: bad control line: %s\n", what);
+    abort();
+}
+
+static int which(char **rest, int missing) {
+    long long gpu = integer(rest, missing);
+    if (gpu >= GPUS || (gpu < 0 && gpu != missing)) refuse("no such GPU");
+    return (int)gpu;
+}
+
+static void read_order(char **rest) {
+    for (int i = 0; i < GPUS; i++) fresh.order[i] = which(rest, i);
+}
+
+static void read_value(char **rest) {
+    const char *name = word(rest);
+    int n = 0;
+    while (n < NUMBERS && strcmp(numbers[n].name, name ? name : "")) n++;
+    if (n == NUMBERS) refuse(name ? name : "value");
+    const char *text = word(rest);
+    unsigned long long value = strtoull(text ? text : "0", NULL, 10);
+    int only = which(rest, EVERY);
+    for (int g = 0; g < GPUS; g++)
+        if (only == EVERY || only == g) fresh.is_set[n][g] = true, fresh.value[n][g] = value;
+}
+
+static void read_name(char **rest) {
+    const char *hex = word(rest);
+    char name[WORD] = "";
+    for (size_t i = 0; hex && i + 1 < WORD && hex[2 * i] && hex[2 * i + 1]; i++) {
+        const char digits[] = { hex[2 * i], hex[2 * i + 1], 0 };
+        name[i] = (char)strtol(digits, NULL, 16);
+    }
+    int only = which(rest, EVERY);
+    for (int g = 0; g < GPUS; g++)
+        if (only == EVERY || only == g) memcpy(fresh.name[g], name, WORD);
+}
+
+static void read_rule(const char *verb, char **rest) {
+    struct rule *rule = &fresh.rules[fresh.rule_count++];
+    const char *call = word(rest);
+    if (!call || fresh.rule_count == RULES) refuse(verb);
+    snprintf(rule->verb, sizeof rule->verb, "%s", verb);
+    snprintf(rule->call, sizeof rule->call, "%s", call);
+    rule->code = strcmp(verb, "error") ? 0 : (int)integer(rest, SUCCESS);
+    rule->gpu = which(rest, EVERY);
+}
+
+static void read_line(char *line) {
+    char *rest, *verb = strtok_r(line, " \n", &rest);
+    if (!verb) return;
+    if (!strcmp(verb, "gpus")) fresh.gpus = (int)integer(&rest, 2);
+    else if (!strcmp(verb, "order")) read_order(&rest);
+    else if (!strcmp(verb, "lost")) fresh.lost[which(&rest, GPUS)] = true;
+    else if (!strcmp(verb, "reload")) fresh.generation = (int)integer(&rest, 0);
+    else if (!strcmp(verb, "value")) read_value(&rest);
+    else if (!strcmp(verb, "name")) read_name(&rest);
+    else if (!strcmp(verb, "error") || !strcmp(verb, "hang") || !strcmp(verb, "crash")) read_rule(verb, &rest);
+    else refuse(verb);
+}
+
+static void read_control(void) {
+    char line[4 * WORD];
+    FILE *file = *control_path ? fopen(control_path, "r") : NULL;
+    memset(&fresh, 0, sizeof fresh);
+    fresh.gpus = 2;
+    for (int i = 0; i < GPUS; i++) fresh.order[i] = i;
+    while (file && fgets(line, sizeof line, file)) read_line(line);
+    if (file) fclose(file);
+    if (fresh.gpus < 0 || fresh.gpus > GPUS) refuse("gpus");
+    told = fresh;
+}
+
+static bool same(const struct stat *a, const struct stat *b) {
+    return a->st_ino == b->st_ino && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static void refresh(void) {
+    struct stat now = { 0 };
+    pthread_mutex_lock(&lock);
+    stat(control_path, &now);
+    if (!same(&now, &seen)) read_control();
+    seen = now;
+    pthread_mutex_unlock(&lock);
+}
+
+static void use_control(const char *path) {
+    pthread_mutex_lock(&lock);
+    snprintf(control_path, sizeof control_path, "%s", path ? path : "");
+    memset(&seen, 0, sizeof seen);
+    read_control();
+    pthread_mutex_unlock(&lock);
+}
+
+/* Whether the control file says so of this call on this GPU, and the code that its last such line names. */
+static bool told_to(const char *verb, const char *call, int gpu, int *code) {
+    bool found = false;
+    pthread_mutex_lock(&lock);
+    for (const struct rule *r = told.rules; r < told.rules + told.rule_count; r++) {
+        if (strcmp(r->verb, verb) || strcmp(r->call, call) || (r->gpu != EVERY && r->gpu != gpu)) continue;
+        found = true, *code = r->code;
+    }
+    pthread_mutex_unlock(&lock);
+    return found;
+}

@@ -1,0 +1,47 @@
+"""The C stand-in where a process of its own is needed: to die in, or to be started without a control file."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.standin import StandIn
+
+
+def _run(library: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `program` in a process of its own, after an nvmlInit of `library`."""
+    start = f"import ctypes, pynvml; pynvml.nvmlLib = ctypes.CDLL({str(library)!r}); pynvml.nvmlInit()\n"
+    command = [sys.executable, "-c", start + program]
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+
+
+def test_without_a_control_file_two_gpus_are_well(standin_library: Path) -> None:
+    done = _run(standin_library, "print(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(1)))")
+    assert done.stdout == "b'GPU-5eed5eed-0000-4000-8000-000000000002'\n"
+
+
+def test_a_control_file_that_is_not_there_yet_means_no_faults(standin: StandIn) -> None:
+    standin.control.unlink()
+    done = _run(standin.library, "print(pynvml.nvmlDeviceGetCount())", **standin.environment())
+    assert done.stdout == "2\n"
+
+
+def test_a_crash_kills_the_process(standin: StandIn) -> None:
+    standin.crash("nvmlDeviceGetCount_v2")
+    assert _run(standin.library, "pynvml.nvmlShutdown()", **standin.environment()).returncode == 0
+    dead = _run(standin.library, "pynvml.nvmlDeviceGetCount()", **standin.environment())
+    assert dead.returncode == -signal.SIGSEGV
+
+
+def test_a_mistyped_control_line_is_not_overlooked(standin: StandIn) -> None:
+    standin.control.write_text("gpu 3\n")
+    dead = _run(standin.library, "", **standin.environment())
+    assert dead.returncode == -signal.SIGABRT
+    assert "bad control line: gpu" in dead.stderr
+
+
+def test_a_spinning_call_takes_its_time_in_cpu(standin_library: Path) -> None:
+    program = "import time; before = time.process_time(); pynvml.nvmlDeviceGetCount()\n"
+    done = _run(standin_library, f"{program}print(time.process_time() - before)", NVML_STANDIN_SPIN_US="50000")
+    assert float(done.stdout) >= 0.045
