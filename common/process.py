@@ -1,0 +1,43 @@
+"""How each of the two processes starts and ends: its exit status, and one line for whoever must act on it."""
+
+import asyncio
+import faulthandler
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+
+from common import log
+from common.settings import Settings, SettingsError, load
+
+
+def run(kind: type[Settings], main: Callable[[Settings, asyncio.Event], Coroutine[None, None, int]]) -> int:
+    """Run `main` with the settings of this process, until it returns its exit status.
+
+    The event that `main` is given is set on SIGTERM and SIGINT. Bad settings end with status 2 and one line on
+    standard error.
+    """
+    # A crash inside the driver leaves the stack of its Python callers in the log.
+    faulthandler.enable()
+    try:
+        settings = load(kind, sys.argv[1:], os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    log.configure(settings.log_level)
+    # ZeroMQ needs a loop that can watch file descriptors, which Windows' default one cannot.
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        return runner.run(_until_stopped(main, settings))
+
+
+async def _until_stopped(
+    main: Callable[[Settings, asyncio.Event], Coroutine[None, None, int]], settings: Settings
+) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if sys.platform == "win32":
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        else:
+            loop.add_signal_handler(number, stop.set)
+    return await main(settings, stop)

@@ -1,0 +1,70 @@
+"""The feed's frame: `gpu.snapshot.v1.<host>`, a zero byte, then the snapshot as a msgpack map with string keys.
+
+Topics are byte prefixes, hence the zero byte: `node-1` must not match `node-10`. What a peer sent is never trusted:
+whatever cannot be a snapshot is a `WireError`, and nothing else leaves `decode`.
+"""
+
+import math
+import re
+
+import msgspec
+
+from common.snapshot import HOST_PATTERN, Snapshot
+
+TOPIC_PREFIX = b"gpu.snapshot.v1."
+
+_LONGEST_MESSAGE = 300
+
+_host = re.compile(HOST_PATTERN)
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Snapshot)
+
+
+class WireError(Exception):
+    """The peer sent something that is no snapshot of this version; the message says what is wrong with it, and
+    repeats of what the peer wrote no more than a log can bear."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message[:_LONGEST_MESSAGE])
+
+
+def topic(host: str) -> bytes:
+    """Return the prefix that subscribes to this host alone."""
+    return TOPIC_PREFIX + host.encode() + b"\0"
+
+
+def encode(snapshot: Snapshot) -> bytes:
+    """Return the one frame that carries the snapshot, topic first."""
+    return topic(snapshot.host) + _encoder.encode(snapshot)
+
+
+def decode(frame: bytes) -> Snapshot:
+    """Return the snapshot in a frame; unknown keys are ignored.
+
+    Raises:
+        WireError: the frame has no topic of ours, no msgpack of a snapshot, another host in its topic than in its
+            body, or an envelope that cannot be (a number, a time or a duration that no clock or count gives).
+    """
+    head, separator, body = frame.partition(b"\0")
+    if not separator or not head.startswith(TOPIC_PREFIX):
+        raise WireError("no topic of the form gpu.snapshot.v1.<host> and a zero byte")
+    try:
+        snapshot = _decoder.decode(body)
+    # msgspec lets the last two through from deep nesting and bad UTF-8; neither is a MsgspecError.
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise WireError(f"not a snapshot: {error}") from error
+    _check_envelope(snapshot, head.removeprefix(TOPIC_PREFIX))
+    return snapshot
+
+
+def _check_envelope(snapshot: Snapshot, topic_host: bytes) -> None:
+    if not _host.fullmatch(snapshot.host) or snapshot.host.encode() != topic_host:
+        raise WireError(f"host {snapshot.host!r} does not belong to the topic's {topic_host!r}")
+    for name in ("sequence", "sampled_at_ns"):
+        # 2**64 - 1, the most that msgpack can carry, is a time in the year 2554.
+        if getattr(snapshot, name) < 0:
+            raise WireError(f"{name} {getattr(snapshot, name)} is below 0")
+    for name in ("held_seconds", "interval_seconds", "duration_seconds"):
+        seconds = getattr(snapshot, name)
+        if not 0 <= seconds < math.inf:
+            raise WireError(f"{name} {seconds} is no duration")

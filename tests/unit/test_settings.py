@@ -1,0 +1,246 @@
+"""What the operator may say, and what is answered to what may not be said; and the line that both processes log."""
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+import pytest
+
+from common import log
+from common.settings import (
+    ApiSettings,
+    CollectorSettings,
+    SettingsError,
+    default,
+    expectation,
+    load,
+    meaning,
+    names,
+)
+
+BOTH = (CollectorSettings, ApiSettings)
+EVERY = [(kind, name) for kind in BOTH for name in names(kind)]
+
+
+def collector(**environ: str) -> CollectorSettings:
+    return load(CollectorSettings, [], named(environ))
+
+
+def api(**environ: str) -> ApiSettings:
+    return load(ApiSettings, [], named(environ))
+
+
+def named(environ: Mapping[str, str]) -> dict[str, str]:
+    return {f"GPU_METRICS_{name}": value for name, value in environ.items()}
+
+
+def refusal(kind: Any, *argv: str, **environ: str) -> str:
+    with pytest.raises(SettingsError) as refused:
+        load(kind, argv, named(environ))
+    line = str(refused.value)
+    assert "\n" not in line
+    return line
+
+
+@contextlib.contextmanager
+def unconfigured_log() -> Iterator[logging.Logger]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers[:] = []
+    try:
+        yield root
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+def test_without_any_setting_the_defaults_are_those_of_the_contract() -> None:
+    assert msgspec.to_builtins(collector(HOST="node-1")) == {
+        "log_level": "INFO",
+        "host": "node-1",
+        "interval_seconds": 30.0,
+        "feed_bind": "tcp://127.0.0.1:8481",
+        "nvml_library": "",
+        "stall_after_seconds": 10.0,
+        "stall_exit_seconds": 300.0,
+    }
+    assert msgspec.to_builtins(api()) == {
+        "log_level": "INFO",
+        "api_address": "127.0.0.1",
+        "api_port": 8480,
+        "api_allow_anonymous": False,
+        "feed_connect": "tcp://127.0.0.1:8481",
+        "stale_after_seconds": 0.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("api_port", "1", 1),
+        ("api_port", "65535", 65535),
+        ("api_allow_anonymous", "true", True),
+        ("api_allow_anonymous", "false", False),
+        ("api_address", "::1", "::1"),
+        ("stale_after_seconds", "2.5", 2.5),
+        ("stale_after_seconds", "86400", 86400.0),
+        ("feed_connect", "ipc:///run/gpu feed", "ipc:///run/gpu feed"),
+        ("feed_connect", "tcp://[::1]:8481", "tcp://[::1]:8481"),
+        ("feed_connect", "tcp://node-1.example.org:1", "tcp://node-1.example.org:1"),
+        ("log_level", "DEBUG", "DEBUG"),
+    ],
+)
+def test_a_setting_is_a_variable_or_a_flag(name: str, text: str, value: object) -> None:
+    flag = "--" + name.replace("_", "-")
+    assert getattr(load(ApiSettings, [], named({name.upper(): text})), name) == value
+    assert getattr(load(ApiSettings, [flag, text], {}), name) == value
+    assert getattr(load(ApiSettings, [f"{flag}={text}"], {}), name) == value
+
+
+def test_a_flag_wins_over_its_variable() -> None:
+    assert load(ApiSettings, ["--api-port=1"], named({"API_PORT": "2"})).api_port == 1
+
+
+def test_an_empty_variable_is_none() -> None:
+    assert api(API_PORT="", LOG_LEVEL="").api_port == 8480
+
+
+def test_one_environment_serves_both_processes() -> None:
+    both = {"INTERVAL_SECONDS": "5", "API_PORT": "1234"}
+    assert collector(**both, HOST="node-1").interval_seconds == 5.0
+    assert api(**both).api_port == 1234
+
+
+def test_endpoints_are_taken_apart_and_each_is_there_once() -> None:
+    settings = api(FEED_CONNECT="tcp://b:1, tcp://a:1,tcp://b:1 ,ipc:///c")
+    assert settings.feed_endpoints == ("tcp://b:1", "tcp://a:1", "ipc:///c")
+
+
+def test_other_programs_variables_are_left_alone() -> None:
+    assert load(ApiSettings, [], {"GPU_COUNT": "x", "PATH": "/bin", "XGPU_METRICS_A": "b"}) == ApiSettings()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("API_PROT", "GPU_METRICS_API_PROT: no such setting; did you mean GPU_METRICS_API_PORT?"),
+        ("PORT", "GPU_METRICS_PORT: no such setting"),
+        ("api_port", "GPU_METRICS_api_port: no such setting"),
+        ("", "GPU_METRICS_: no such setting"),
+    ],
+)
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_name_that_neither_process_knows_is_refused(kind: Any, name: str, said: str) -> None:
+    assert refusal(kind, **{name: "1"}).startswith(said)
+
+
+@pytest.mark.parametrize("flag", ["--nope", "--api-po=1", "--api-port", "8480", "--interval-seconds=1"])
+def test_a_flag_that_is_none_is_refused(flag: str) -> None:
+    assert flag.partition("=")[0] in refusal(ApiSettings, flag)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "bad", "expected"),
+    [
+        *((CollectorSettings, "interval_seconds", bad, "from 0.05 to 3600") for bad in ("0", "3601", "-1", "x", "nan")),
+        *((ApiSettings, "api_port", bad, "a whole number from 1 to 65535") for bad in ("0", "65536", "1.5", "0x50")),
+        *((ApiSettings, "stale_after_seconds", bad, "from 0 to 86400") for bad in ("inf", "-1", "1,5", "1_0", " 1")),
+        *((ApiSettings, "api_allow_anonymous", bad, "true or false") for bad in ("yes", "2", "tru")),
+        *((ApiSettings, "log_level", bad, "one of DEBUG, ") for bad in ("info", "TRACE")),
+        *((CollectorSettings, "host", bad, "letters") for bad in ("a b", "node-1\n", "n\0", "a" * 254)),
+        *((ApiSettings, "api_address", bad, "an IP address") for bad in ("localhost", "127.1", "[::1]", "*")),
+    ],
+)
+def test_a_bad_value_is_refused_by_name_with_what_would_be_right(kind: Any, name: str, bad: str, expected: str) -> None:
+    line = refusal(kind, **{name.upper(): bad})
+    assert line.startswith(f"GPU_METRICS_{name.upper()} (--{name.replace('_', '-')}): {bad!r} is not ")
+    assert expected in line
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "",
+        "8481",
+        "127.0.0.1:8481",
+        "udp://127.0.0.1:8481",
+        "tcp://127.0.0.1",
+        "tcp://127.0.0.1:",
+        "tcp://127.0.0.1:0",
+        "tcp://127.0.0.1:65536",
+        "tcp://127.0.0.1:8481/feed",
+        "tcp://::1:8481",
+        "tcp://:8481",
+        "tcp://-:8481",
+        "tcp://.:8481",
+        "tcp://*:8481",
+        "tcp://a b:8481",
+        "tcp://n\N{LATIN SMALL LETTER O WITH DIAERESIS}de:8481",
+        "ipc://",
+        "ipc://@abstract",
+        "ipc:///run/\0",
+        "ipc:///run/\nfeed",
+        "ipc:///run/\udcff",
+        "ipc:///" + "x" * 107,
+        "inproc://feed",
+    ],
+)
+def test_what_no_feed_can_be_at_is_refused(endpoint: str) -> None:
+    assert "--feed-bind" in refusal(CollectorSettings, f"--feed-bind={endpoint}", HOST="node-1")
+    assert "--feed-connect" in refusal(ApiSettings, f"--feed-connect=tcp://127.0.0.1:8481,{endpoint}")
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:1", "tcp://127.8.8.8:1", "tcp://[::1]:1", "tcp://localhost:1"])
+def test_the_feed_binds_to_loopback(endpoint: str) -> None:
+    assert collector(FEED_BIND=endpoint, HOST="node-1").feed_bind == endpoint
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["tcp://0.0.0.0:1", "tcp://*:1", "tcp://[::]:1", "tcp://10.0.0.1:1", "tcp://eth0:1"]
+)
+def test_the_feed_binds_nowhere_else(endpoint: str) -> None:
+    assert "on loopback" in refusal(CollectorSettings, FEED_BIND=endpoint, HOST="node-1")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 -- refused is what it must be
+def test_the_api_goes_beyond_loopback_only_when_told_that_anybody_may_read(address: str) -> None:
+    assert "GPU_METRICS_API_ALLOW_ANONYMOUS=true" in refusal(ApiSettings, API_ADDRESS=address)
+    assert api(API_ADDRESS=address, API_ALLOW_ANONYMOUS="true").api_address == address
+
+
+@pytest.mark.parametrize(("after", "leave", "is_right"), [("10", "10", False), ("10", "9", False), ("10", "0", True)])
+def test_a_stuck_process_ends_later_than_it_says_that_it_is_stuck(after: str, leave: str, *, is_right: bool) -> None:
+    given = {"STALL_AFTER_SECONDS": after, "STALL_EXIT_SECONDS": leave, "HOST": "node-1"}
+    if is_right:
+        assert collector(**given).stall_exit_seconds == float(leave)
+    else:
+        assert "--stall-exit-seconds" in refusal(CollectorSettings, **given)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_help_tells_every_setting_its_range_and_its_default(kind: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        load(kind, ["--help"], {})
+    words = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    for name in names(kind):
+        assert f"--{name.replace('_', '-')} VALUE" in words
+        assert f"({expectation(kind, name)}; default: {default(kind, name)})" in words
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERY)
+def test_every_setting_says_what_it_means(kind: Any, name: str) -> None:
+    assert meaning(kind, name).endswith(".")
+
+
+def test_a_line_of_the_log_has_time_severity_and_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", written := io.StringIO())
+    record = {"msg": "listening on %d", "args": (8480,), "created": 1741129370.1239, "msecs": 123.9}
+    with unconfigured_log() as root:
+        log.configure("INFO")
+        root.handle(logging.makeLogRecord({"name": "api.app", "levelname": "INFO", "levelno": 20, **record}))
+        logging.getLogger("api.app").debug("not said")
+    assert written.getvalue() == "2025-03-04T23:02:50.123Z INFO api.app: listening on 8480\n"
