@@ -1,7 +1,7 @@
 /* What the stand-in was told. Every call looks at the control file, which is re-read once a new one was renamed into
  * place (another inode or time), so that no read is ever torn:
  *
- *     gpus N                 how many GPUs there are (2)
+ *     gpus N                 how many GPUs there are (NVML_STANDIN_GPUS, or 2)
  *     order I J ...          which physical GPU each index is now (0 1 2 ...)
  *     lost G                 every call on physical GPU G gives 15
  *     error CALL CODE [G]    CALL gives CODE, on one physical GPU or on all
@@ -24,6 +24,7 @@ struct control {
 static struct control told = { .gpus = 2 }, fresh;
 static struct stat seen;
 static char control_path[PATH];
+static int gpus_untold = 2;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static char *word(char **rest) { return strtok_r(NULL, " \n", rest); }
@@ -100,7 +101,7 @@ static void read_control(void) {
     char line[4 * WORD];
     FILE *file = *control_path ? fopen(control_path, "r") : NULL;
     memset(&fresh, 0, sizeof fresh);
-    fresh.gpus = 2;
+    fresh.gpus = gpus_untold;
     for (int i = 0; i < GPUS; i++) fresh.order[i] = i;
     while (file && fgets(line, sizeof line, file)) read_line(line);
     if (file) fclose(file);

@@ -1,8 +1,8 @@
 /* A stand-in for libnvidia-ml.so.1: NVML's signatures, layouts and manners, with up to 16 imaginary GPUs.
  *
- * Its answers stand in answers.def, its faults come from the file that NVML_STANDIN_CONTROL names (control.h), and
- * NVML_STANDIN_SPIN_US makes every call busy for that many microseconds. nvmlInit_v2 reads both variables. Without a
- * control file no call makes a system call.
+ * Its answers stand in answers.def, its faults come from the file that NVML_STANDIN_CONTROL names (control.h),
+ * NVML_STANDIN_GPUS is how many GPUs there are unless that file says (2), and NVML_STANDIN_SPIN_US makes every call
+ * busy for that many microseconds. nvmlInit_v2 reads the variables. Without a control file no call makes a system call.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
@@ -132,8 +132,9 @@ static nvmlReturn_t put_for(char *out, uint size, const char *format, int gpu) {
 /* ---- the calls ---- */
 
 nvmlReturn_t nvmlInit_v2(void) {
-    const char *busy = getenv("NVML_STANDIN_SPIN_US");
+    const char *busy = getenv("NVML_STANDIN_SPIN_US"), *count = getenv("NVML_STANDIN_GPUS");
     spin_us = busy ? atol(busy) : 0;
+    gpus_untold = count ? atoi(count) : 2;
     use_control(getenv("NVML_STANDIN_CONTROL"));
     nvmlReturn_t fault = faults(__func__, NONE);
     if (fault) return fault;

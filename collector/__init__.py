@@ -1,0 +1,5 @@
+"""Process one: samples the GPUs and publishes what it found.
+
+`nvml` reads one sample from the driver, on a thread of its own; `sampler` numbers, times and seals it as a snapshot,
+or one that says why there is none; `publisher` sends it to whoever listens; `loop` waits for the next tick.
+"""

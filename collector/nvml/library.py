@@ -1,0 +1,190 @@
+"""The binding, called: the only module that imports pynvml.
+
+In: a function's name and its arguments. Out: NVML's answer with texts decoded, or a `CallError`. Every call is
+counted and timed, and while it runs it can be seen from outside, because any of them may never return.
+"""
+
+import ctypes
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pynvml
+
+from collector.nvml import codes
+from common.snapshot import SlowestCall
+
+_log = logging.getLogger(__name__)
+
+_WINDOWS_PLACES = (Path(r"C:\Windows\System32\nvml.dll"),)  # where drivers of today put it
+_LINUX_PLACES = tuple(
+    Path(directory) / "libnvidia-ml.so.1"
+    for directory in (
+        "/usr/local/nvidia/lib64",  # Kubernetes hosts that mount the driver there
+        "/run/opengl-driver/lib",  # NixOS
+        "/usr/lib/wsl/lib",  # Windows Subsystem for Linux
+        "/usr/lib64/nvidia",
+    )
+)
+OTHER_PLACES = _WINDOWS_PLACES if sys.platform == "win32" else _LINUX_PLACES
+"""Where the library may be when the binding does not find it."""
+
+
+class CallError(Exception):
+    """NVML answered with an error: `code` is its `nvmlReturn_t`, the text says what it means. Never leaves this
+    package."""
+
+    def __init__(self, code: int, detail: str = "") -> None:
+        super().__init__(f"{codes.name(code)}: {detail}" if detail else codes.explain(code))
+        self.code = code
+
+
+class InFlight(NamedTuple):
+    """A call that has not returned: its function, the GPU's index if it is about one, when it started."""
+
+    function: str
+    gpu_index: int | None
+    started: float
+
+
+Question = tuple[str, int, Callable[..., Any], tuple[Any, ...]]
+"""A call that is made in every sample, ready: the function, the GPU's index, what to call, with what. A plain
+tuple, which Python takes apart faster than a named one."""
+
+
+class Library:
+    """The loaded NVML library. Not safe for two threads, save `in_flight`, which any thread may read."""
+
+    def __init__(self, path: str, now: Callable[[], float]) -> None:
+        """`path` names the library, empty: where the binding looks. `now` gives seconds, as `time.monotonic`."""
+        self.calls = 0
+        self._path = path
+        self._now = now
+        self._running: tuple[Any, ...] | None = None
+        self._started = 0.0
+        self._slowest = ""
+        self._slowest_seconds = 0.0
+
+    @property
+    def in_flight(self) -> InFlight | None:
+        """The call that is running now, None between calls."""
+        running, started = self._running, self._started
+        # Read twice, for the sampling thread goes on meanwhile: a new call must not be given an old one's start.
+        if running is None or running is not self._running:
+            return None
+        return InFlight(running[0], running[1], started)
+
+    def forget_slowest(self) -> None:
+        """Begin a new sample: calls made before it no longer count for `slowest_call`."""
+        self._slowest, self._slowest_seconds = "", 0.0
+
+    @property
+    def slowest_call(self) -> SlowestCall | None:
+        """The slowest call since `forget_slowest`, None if there was no call."""
+        return SlowestCall(function=self._slowest, seconds=self._slowest_seconds) if self._slowest else None
+
+    def call(self, function: str, gpu_index: int | None, *arguments: Any) -> Any:
+        """Call one function of the binding and return what it returns.
+
+        Raises:
+            CallError: NVML answered with an error.
+        """
+        return self._timed(function, gpu_index, getattr(pynvml, function), arguments)
+
+    def question(self, function: str, gpu_index: int, *arguments: Any) -> Question:
+        """Return a call of one of the binding's functions, to be made by `ask`."""
+        return function, gpu_index, getattr(pynvml, function), arguments
+
+    def ask(self, questions: Iterable[Question]) -> tuple[list[Any], dict[int, int]]:
+        """Make one call after the other. Return their answers in order, None where NVML refused, and NVML's codes of
+        those by their places; after a code that is about more than the one call, nothing more is asked.
+
+        This loop is most of what a sample costs: the end of one call is the start of the next.
+        """
+        answers: list[Any] = []
+        refused: dict[int, int] = {}
+        now, slowest = self._now, self._slowest_seconds
+        self._started = started = now()
+        try:
+            for question in questions:
+                self._running = question
+                function, _, call, arguments = question
+                try:
+                    answers.append(call(*arguments))
+                except pynvml.NVMLError as error:
+                    refused[len(answers)] = error.value
+                    answers.append(None)
+                    if error.value in codes.ABOUT_MORE_THAN_ONE_CALL:
+                        break
+                self._started = ended = now()
+                if ended - started > slowest:
+                    slowest = ended - started
+                    self._slowest, self._slowest_seconds = function, slowest
+                started = ended
+        finally:
+            self._running = None
+            self.calls += len(answers)
+        return answers, refused
+
+    def text(self, function: str, gpu_index: int | None, *arguments: Any) -> str:
+        """Call a function that gives a text: whatever bytes the driver sends become a `str`."""
+        return decoded(self.call(function, gpu_index, *arguments))
+
+    def initialise(self) -> None:
+        """Load the library if it is not yet, and initialise it."""
+        self._timed("nvmlInit", None, self._load_and_initialise, ())
+
+    def cuda_version(self) -> str:
+        """Return the driver's CUDA version, from an entry point that the binding is too old to know."""
+        function = "nvmlSystemGetCudaDriverVersion_v2"
+        version = ctypes.c_int()
+
+        def ask() -> None:
+            entry = pynvml._nvmlGetFunctionPointer(function)  # noqa: SLF001 -- the library that the binding loaded
+            code = entry(ctypes.byref(version))
+            if code != 0:
+                raise pynvml.NVMLError(code)
+
+        self._timed(function, None, ask, ())
+        return f"{version.value // 1000}.{version.value % 1000 // 10}"
+
+    def _timed(self, function: str, gpu_index: int | None, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        self._started = started = self._now()
+        self._running = (function, gpu_index)
+        try:
+            return call(*arguments)
+        except pynvml.NVMLError as error:
+            raise CallError(error.value) from None
+        finally:
+            self._running = None
+            self.calls += 1
+            seconds = self._now() - started
+            if seconds > self._slowest_seconds:
+                self._slowest, self._slowest_seconds = function, seconds
+
+    def _load_and_initialise(self) -> None:
+        if self._path and pynvml.nvmlLib is None:
+            pynvml.nvmlLib = self._load(Path(self._path))
+        try:
+            pynvml.nvmlInit()
+        except pynvml.NVMLError as error:
+            place = next(filter(Path.exists, OTHER_PLACES), None)
+            if error.value != codes.LIBRARY_NOT_FOUND or place is None:
+                raise
+            pynvml.nvmlLib = self._load(place)
+            pynvml.nvmlInit()
+
+    def _load(self, path: Path) -> ctypes.CDLL:
+        try:
+            library = ctypes.CDLL(str(path))
+        except OSError as error:
+            raise CallError(codes.LIBRARY_NOT_FOUND, str(error)) from error
+        _log.info("loaded the NVML library %s", path)
+        return library
+
+
+def decoded(text: bytes | str) -> str:
+    """Return the driver's text; bytes that are not UTF-8 become replacement characters."""
+    return text.decode(errors="replace") if isinstance(text, bytes) else text

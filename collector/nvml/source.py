@@ -1,0 +1,113 @@
+"""The driver as the rest of the collector sees it: a sample, or a `SourceError`."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from collector.nvml import codes
+from collector.nvml.gpus import Gpus
+from collector.nvml.library import CallError, InFlight, Library
+from common.snapshot import Gpu, SlowestCall
+
+_log = logging.getLogger(__name__)
+
+
+class SourceError(Exception):
+    """The driver's: no sample can be taken. `name` is NVML's for why; `restart` is true if only a new process can
+    mend it."""
+
+    def __init__(self, cause: CallError) -> None:
+        super().__init__(str(cause))
+        self.name = codes.name(cause.code)
+        self.restart = cause.code == codes.LIB_RM_VERSION_MISMATCH
+
+
+class Versions(NamedTuple):
+    """What the driver says of itself; None where it has not told, or not yet."""
+
+    driver: str | None = None
+    nvml: str | None = None
+    cuda: str | None = None
+
+
+class Nvml:
+    """One NVML library, initialised when first needed and again after the driver went away. For one thread only,
+    save `in_flight`, `versions` and `calls`, which any thread may read."""
+
+    def __init__(self, library_path: str = "", now: Callable[[], float] = time.monotonic) -> None:
+        self._library = Library(library_path, now)
+        self._gpus = Gpus(self._library, now)
+        self._is_open = False
+        self.versions = self._logged = Versions()
+
+    @property
+    def in_flight(self) -> InFlight | None:
+        """The NVML call that is running now."""
+        return self._library.in_flight
+
+    @property
+    def calls(self) -> int:
+        """How many NVML calls were made since the process started."""
+        return self._library.calls
+
+    @property
+    def slowest_call(self) -> SlowestCall | None:
+        """The slowest NVML call of the latest sample."""
+        return self._library.slowest_call
+
+    def sample(self) -> list[Gpu]:
+        """Read every GPU once, initialising NVML first where that is due.
+
+        Raises:
+            SourceError: no library, no driver, or one that answers for no GPU.
+        """
+        self._library.forget_slowest()
+        try:
+            return self._sample()
+        except CallError as error:
+            self.close()
+            self.versions = Versions()
+            raise SourceError(error) from None
+
+    def close(self) -> None:
+        """Leave NVML, if it was entered."""
+        if self._is_open:
+            self._is_open = False
+            try:
+                self._library.call("nvmlShutdown", None)
+            except CallError as error:
+                _log.info("nvmlShutdown: %s", error)
+
+    def _sample(self) -> list[Gpu]:
+        if self._is_open:
+            try:
+                return self._gpus.sample()
+            except CallError as error:
+                _log.warning("initialising NVML again: %s", error)
+                self.close()
+        self._open()
+        return self._gpus.sample()
+
+    def _open(self) -> None:
+        self._library.initialise()
+        self._is_open = True
+        self._gpus.begin_anew()
+        versions = Versions(
+            _told(lambda: self._library.text("nvmlSystemGetDriverVersion", None)),
+            _told(lambda: self._library.text("nvmlSystemGetNVMLVersion", None)),
+            _told(self._library.cuda_version),
+        )
+        if versions != self._logged:
+            _log.info("driver %s, NVML %s, CUDA %s", *versions)
+        self.versions = self._logged = versions
+
+
+def _told(ask: Callable[[], str]) -> str | None:
+    """Return a version, None where the driver does not tell: that is no reason to go without readings."""
+    try:
+        return ask()
+    except CallError as error:
+        if error.code in codes.ABOUT_THE_SOURCE:
+            raise
+        return None
