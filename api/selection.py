@@ -1,0 +1,79 @@
+"""Which hosts may be shown now: the cache and the clock in, a judgement out. Pure: nothing here performs I/O."""
+
+import math
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from api.cache import Cache, Host
+
+Unready = Literal["placeholder", "stalled", "stale", "unheard"]
+_UNREADY: tuple[Unready, ...] = ("placeholder", "stalled", "stale", "unheard")
+
+
+class Chosen(NamedTuple):
+    """A host that may be shown, and whether it is stale all the same, because the request admits that."""
+
+    host: Host
+    is_stale: bool
+
+
+class Selection(NamedTuple):
+    """The hosts to show, by name, and the names of those left out (an endpoint, where no host was heard yet). It holds
+    until the next of the chosen grows stale: `expires`, on the clock of `now`."""
+
+    chosen: list[Chosen]
+    missing: list[str]
+    expires: float
+
+
+class NotFresh(NamedTuple):
+    """No host may be shown: the youngest that there is (None: nothing heard yet), its age, and in how many seconds,
+    at least 1, the next snapshot is expected."""
+
+    youngest: Host | None
+    age_seconds: float | None
+    retry_seconds: int
+
+
+def select(cache: Cache, name: str | None, max_age: float | None, now: float) -> Selection | NotFresh:
+    """Choose among all hosts, or the one of that name, those not older than `max_age` or, for None, not stale."""
+    hosts = [cache.hosts[known] for known in sorted(cache.hosts) if name in (None, known)]
+    chosen, missing, expires = [], [], math.inf
+    for host in hosts:
+        stale_after, age = cache.stale_after(host), host.age_seconds(now)
+        limit = stale_after if max_age is None else max_age
+        if age > limit:
+            missing.append(host.snapshot.host)
+            continue
+        chosen.append(Chosen(host, age > stale_after))
+        expires = min(expires, now - age + (limit if age > stale_after else min(limit, stale_after)))
+    if not chosen:
+        return _not_fresh(hosts, now)
+    return Selection(chosen, missing + cache.unheard() if name is None else missing, expires)
+
+
+def oldest(hosts: Iterable[Host]) -> Host:
+    """Return the host whose latest snapshot is oldest."""
+    return max(hosts, key=lambda host: host.age_seconds(0.0))
+
+
+def unready(cache: Cache, now: float) -> Unready | None:
+    """Return None if any host is fresh and its source ok, else the least bad of the reasons why none is."""
+    reasons: set[Unready] = set()
+    for host in cache.hosts.values():
+        state = host.snapshot.source.state
+        if host.age_seconds(now) > cache.stale_after(host):
+            reasons.add("stale")
+        elif state == "ok":
+            return None
+        else:
+            reasons.add("placeholder" if state == "unavailable" else "stalled")
+    return next((reason for reason in _UNREADY if reason in reasons), "unheard")
+
+
+def _not_fresh(hosts: list[Host], now: float) -> NotFresh:
+    if not hosts:
+        return NotFresh(None, None, 1)
+    youngest = min(hosts, key=lambda host: host.age_seconds(now))
+    age = youngest.age_seconds(now)
+    return NotFresh(youngest, age, max(1, math.ceil(youngest.snapshot.interval_seconds - age)))

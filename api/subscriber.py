@@ -1,0 +1,104 @@
+"""The feed's end here: SUB sockets that connect, one for each endpoint.
+
+Frames in, snapshots out, to the one who asked for them. Nothing that a peer sends stops it: what is no snapshot is
+counted, logged at most once a minute, and dropped.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+import zmq
+import zmq.asyncio
+
+from common import wire
+from common.snapshot import Snapshot
+
+_log = logging.getLogger(__name__)
+
+LOG_REJECTED_SECONDS = 60.0
+
+SILENT_SECONDS = 60.0
+"""An endpoint that says nothing for so long, or up to twice that, is connected to anew."""
+
+_OPTIONS = {
+    zmq.IPV6: 1,
+    zmq.LINGER: 0,
+    zmq.RCVHWM: 1000,
+    zmq.MAXMSGSIZE: 16 * 2**20,
+    zmq.HANDSHAKE_IVL: 3000,
+    zmq.HEARTBEAT_IVL: 5000,
+    zmq.HEARTBEAT_TIMEOUT: 15000,
+    zmq.RECONNECT_IVL: 100,
+    zmq.RECONNECT_IVL_MAX: 5000,
+}
+
+
+class Subscriber:
+    """Receives from every endpoint. `now` gives seconds on a clock that is never set back."""
+
+    def __init__(
+        self,
+        endpoints: Iterable[str],
+        accept: Callable[[str, Snapshot], None],
+        reject: Callable[[str], None],
+        now: Callable[[], float],
+    ) -> None:
+        """`accept` is called with the endpoint and each snapshot, `reject` with the endpoint of what was none."""
+        self._accept = accept
+        self._reject = reject
+        self._now = now
+        self._rejected: dict[str, tuple[float, int]] = {}
+        self._heard: set[str] = set()
+        self._context = zmq.asyncio.Context()
+        self._sockets = {endpoint: self._connect(endpoint) for endpoint in endpoints}
+
+    async def serve(self) -> None:
+        """Receive for ever. Cancel it only to end: a receive that is cancelled may lose a message."""
+        async with asyncio.TaskGroup() as group:
+            for endpoint, socket in self._sockets.items():
+                group.create_task(self._receive(endpoint, socket))
+                group.create_task(self._keep_connected(endpoint, socket))
+
+    def close(self) -> None:
+        """Disconnect from all."""
+        self._context.destroy(linger=0)
+
+    def _connect(self, endpoint: str) -> zmq.asyncio.Socket:
+        socket = self._context.socket(zmq.SUB)
+        for option, value in _OPTIONS.items():
+            socket.setsockopt(option, value)
+        socket.subscribe(wire.TOPIC_PREFIX)
+        socket.connect(endpoint)
+        _log.info("subscribed to %s", endpoint)
+        return socket
+
+    async def _receive(self, endpoint: str, socket: zmq.asyncio.Socket) -> None:
+        while True:
+            frame = await socket.recv()
+            self._heard.add(endpoint)
+            try:
+                self._accept(endpoint, wire.decode(frame))
+            except wire.WireError as error:
+                self._reject(endpoint)
+                self._log_rejected(endpoint, error)
+            # A receive that finds a message waiting does not yield, and a flood must not keep others from the loop.
+            await asyncio.sleep(0)
+
+    async def _keep_connected(self, endpoint: str, socket: zmq.asyncio.Socket) -> None:
+        """libzmq never comes back to a peer that broke the protocol, though another may have taken its place. To
+        connect anew costs a publisher that is only slow one welcome."""
+        while True:
+            self._heard.discard(endpoint)
+            await asyncio.sleep(SILENT_SECONDS)
+            if endpoint not in self._heard:
+                socket.disconnect(endpoint)
+                socket.connect(endpoint)
+
+    def _log_rejected(self, endpoint: str, error: wire.WireError) -> None:
+        logged_at, unlogged = self._rejected.get(endpoint, (-LOG_REJECTED_SECONDS, 0))
+        if self._now() - logged_at < LOG_REJECTED_SECONDS:
+            self._rejected[endpoint] = logged_at, unlogged + 1
+            return
+        self._rejected[endpoint] = self._now(), 0
+        _log.warning("dropped a message from %s: %s (%d more since the last such line)", endpoint, error, unlogged)

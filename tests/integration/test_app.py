@@ -1,0 +1,120 @@
+"""HTTP as it is on the wire: who asks as one should, and what is answered to an error."""
+
+import asyncio
+import gzip
+
+import pytest
+
+from api.answers import METRICS_PATH
+from api.app import MAX_BODY_BYTES, MAX_HEADER_BYTES
+from tests.served import GET, HEALTHY, Served, request, serve
+
+
+def test_requests_follow_each_other_on_one_connection_whatever_their_answers() -> None:
+    async def story(served: Served) -> None:
+        async with served.client() as client:
+            first = await client.ask(request())
+            assert (first.status, first.said["status"], first.headers["age"]) == (200, "ok", "0")
+            headed = await client.ask(request("HEAD"), has_body=False)
+            assert (headed.status, headed.headers["content-length"]) == (200, first.headers["content-length"])
+            unchanged = await client.ask(request("GET", METRICS_PATH, f"if-none-match: {first.headers['etag']}"))
+            assert (unchanged.status, unchanged.headers["etag"]) == (304, first.headers["etag"])
+            compressed = await client.ask(request("GET", METRICS_PATH, "accept-encoding: br, gzip"))
+            assert gzip.decompress(compressed.body) == first.body
+            assert (await client.ask(GET)).body == HEALTHY
+
+    serve(story)
+
+
+def test_requests_sent_at_once_are_answered_in_their_order() -> None:
+    async def story(served: Served) -> None:
+        async with served.client() as client:
+            client.send(GET + request("HEAD") + request("GET", "/nowhere") + GET)
+            assert (await client.answer()).body == HEALTHY
+            assert (await client.answer(has_body=False)).status == 200
+            assert (await client.answer()).status == 404
+            assert (await client.answer()).body == HEALTHY
+
+    serve(story)
+
+
+def test_a_request_may_arrive_byte_by_byte() -> None:
+    async def story(served: Served) -> None:
+        async with served.client() as client:
+            for byte in GET:
+                client.send(bytes([byte]))
+                await asyncio.sleep(0)
+            assert (await client.answer()).body == HEALTHY
+
+    serve(story)
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "code"),
+    [
+        (request("GET", "/"), 404, "not_found"),
+        (request("GET", f"{METRICS_PATH}/"), 404, "not_found"),
+        (request("GET", "/\xe9%ff?\xe9"), 404, "not_found"),
+        (request("GET", f"{METRICS_PATH}?host=%ed%a0%80"), 404, "unknown_host"),
+        (request("GET", f"{METRICS_PATH}?max_age=nan"), 400, "bad_parameter"),
+        (request("GET", f"{METRICS_PATH}?max_age=0"), 503, "stale"),
+        (request("POST", METRICS_PATH, "content-length: 4") + b"body", 405, "method_not_allowed"),
+        (
+            request("PUT", METRICS_PATH, "transfer-encoding: chunked") + b"4\r\nbody\r\n0\r\n\r\n",
+            405,
+            "method_not_allowed",
+        ),
+        (request("POST", METRICS_PATH, f"content-length: {MAX_BODY_BYTES + 1}"), 413, "body_too_large"),
+        (request("GET", "/healthz", f"content-length: {10**30}", "expect: 100-continue"), 413, "body_too_large"),
+        (b"GET /healthz HTTP/1.1\r\n\r\n", 400, "bad_host"),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400, "bad_host"),
+        (b"GET /healthz HTTP/1.1\r\nHost: a b\r\n\r\n", 400, "bad_host"),
+        (b"GET /healthz HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, "bad_host"),
+        (b"GET /healthz HTTP/1.1\r\nHost: user@a\r\n\r\n", 400, "bad_host"),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\xff\r\n\r\n", 400, "bad_host"),
+    ],
+)
+def test_every_error_is_json(raw: bytes, status: int, code: str) -> None:
+    async def story(served: Served) -> None:
+        received = await served.ask(raw)
+        assert (received.status, received.said["error"]["code"]) == (status, code)
+        assert (await served.ask(GET)).body == HEALTHY
+
+    serve(story, now=lambda: 1.0)
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (b"HEAD /healthz HTTP/1.1\r\n\r\n", 400),
+        (request("HEAD", "/nowhere"), 404),
+        (request("HEAD", METRICS_PATH, f"content-length: {MAX_BODY_BYTES + 1}"), 413),
+    ],
+)
+def test_an_error_without_body_is_told_to_head(raw: bytes, status: int) -> None:
+    async def story(served: Served) -> None:
+        async with served.client() as client:
+            assert (await client.ask(raw, has_body=False)).status == status
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert (await client.rest()).startswith(b"" if status == 413 else b"HTTP/1.1 404 Not Found\r\n")
+
+    serve(story)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        GET.replace(b"Host: a", b"Host:"),
+        GET.replace(b"Host: a", b"Host: [::1]:8480"),
+        GET.replace(b"Host: a", b"hOsT:   a.example:1  "),
+        b"GET /healthz HTTP/1.0\r\n\r\n",
+        b"\r\n" + GET,
+        request("GET", "/healthz", f"content-length: {MAX_BODY_BYTES}") + b"x" * MAX_BODY_BYTES,
+        request("GET", "/healthz", f"x: {'x' * (MAX_HEADER_BYTES - 200)}"),
+    ],
+)
+def test_an_odd_request_is_answered_all_the_same(raw: bytes) -> None:
+    async def story(served: Served) -> None:
+        assert (await served.ask(raw)).body == HEALTHY
+
+    serve(story)

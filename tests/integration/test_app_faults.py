@@ -1,0 +1,130 @@
+"""HTTP when something goes wrong: hostile, slow and leaving clients, a fault of ours, the end."""
+
+import asyncio
+
+import pytest
+
+from api import app
+from api.answers import Answers
+from api.app import MAX_HEADER_BYTES, Server
+from api.cache import Cache
+from tests.builders import make_cache, make_gpu, make_snapshot
+from tests.processes import PATIENCE_SECONDS
+from tests.served import GET, HEALTHY, Served, request, serve
+
+NEVER_SECONDS = 10 * PATIENCE_SECONDS
+
+
+def large() -> Cache:
+    """Return a cache whose body is larger than what the sockets' buffers hold."""
+    return make_cache(make_snapshot(gpus=[make_gpu(index) for index in range(30_000)]))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"hello\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n",
+        b"GET /healthz HTTP/2.0\r\nHost: a\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbo",
+        GET.replace(b"Host", b"x: " + b"x" * MAX_HEADER_BYTES + b"\r\nHost"),
+        b"x" * 4 * MAX_HEADER_BYTES,
+    ],
+)
+def test_what_is_no_request_ends_its_own_connection_only(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "BODY_SECONDS", 0.1)
+
+    async def story(served: Served) -> None:
+        async with served.client() as other, served.client() as client:
+            client.send(raw)
+            assert await client.rest() in (b"", b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            assert (await other.ask(GET)).body == HEALTHY
+
+    serve(story)
+
+
+def test_a_fault_of_ours_is_logged_and_answered_and_the_connection_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    times = iter([1.0])
+
+    async def story(served: Served) -> None:
+        async with served.client() as client:
+            assert (await client.ask(GET)).status == 200
+            failed = await client.ask(GET)
+            assert (failed.status, failed.said["error"]["code"]) == (500, "internal_error")
+            assert (await client.ask(GET)).status == 500
+
+    serve(story, now=lambda: next(times))
+    assert [record.message for record in caplog.records if record.name == "api.app"][
+        -1
+    ] == "no answer to GET '/healthz'"
+
+
+def test_a_client_that_does_not_read_keeps_nobody_waiting_and_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "IDLE_SECONDS", 0.5)
+
+    async def story(served: Served) -> None:
+        async with served.client(4096) as slow:
+            slow.send(request())
+            assert (await served.ask(GET)).body == HEALTHY
+            await served.server.stop(NEVER_SECONDS)
+            assert not (await slow.rest()).endswith(b"}")
+
+    serve(story, large())
+
+
+def test_a_connection_that_asks_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "IDLE_SECONDS", 0.1)
+
+    async def story(served: Served) -> None:
+        async with served.client() as idle, served.client() as half:
+            half.send(GET[:-2])
+            assert await half.rest() == b""
+            assert await idle.rest() == b""
+
+    serve(story)
+
+
+def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind() -> None:
+    async def story(served: Served) -> None:
+        async with served.client(4096) as client:
+            client.send(request())
+            await client.answer(has_body=False)
+        async with served.client() as client:
+            client.send(request("POST", "/healthz", "content-length: 4") + b"bo")
+            await served.ask(GET)
+        await served.server.stop(NEVER_SECONDS)
+
+    serve(story, large())
+
+
+def test_a_request_in_flight_is_answered_before_the_end_and_no_other_is_taken() -> None:
+    async def story(served: Served) -> None:
+        async with served.client() as idle, served.client() as client:
+            await idle.ask(GET)
+            client.send(request("POST", "/healthz", "content-length: 4") + b"bo")
+            await served.ask(GET)
+            stopping = asyncio.create_task(served.server.stop(NEVER_SECONDS))
+            await asyncio.sleep(0)
+            with pytest.raises(ConnectionRefusedError):
+                await served.ask(GET)
+            assert not stopping.done()
+            assert (await client.ask(b"dy")).status == 405
+            await stopping
+            assert (await client.rest(), await idle.rest()) == (b"", b"")
+
+    serve(story)
+
+
+# Tornado leaves the socket that it could not bind to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_port_in_use_is_an_os_error() -> None:
+    async def story(served: Served) -> None:
+        with pytest.raises(OSError, match="in use"):
+            Server(Answers(make_cache()), lambda: 0.0).listen("127.0.0.1", served.port)
+
+    serve(story)

@@ -1,0 +1,238 @@
+"""The feed's end in the API, on real sockets: what is handed on, what is dropped, and who is heard again."""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import Awaitable, Callable
+
+import pytest
+import zmq
+import zmq.asyncio
+
+from api import subscriber
+from api.subscriber import LOG_REJECTED_SECONDS, Subscriber
+from common import wire
+from common.snapshot import Snapshot
+from tests.builders import make_frame, make_gpu, make_snapshot
+from tests.processes import PATIENCE_SECONDS, free_port
+
+GARBAGE = make_frame(held_seconds=-1.0)
+
+
+class Feed:
+    """The other end: it sends whatever it is told to send."""
+
+    def __init__(self) -> None:
+        self.endpoint = f"tcp://127.0.0.1:{free_port()}"
+        self.start()
+
+    def start(self) -> None:
+        self._context = zmq.asyncio.Context()
+        self._socket = self._context.socket(zmq.XPUB)
+        self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)
+        self._socket.setsockopt(zmq.SNDHWM, 0)
+        self._socket.bind(self.endpoint)
+
+    def stop(self) -> None:
+        self._context.destroy(linger=0)
+
+    async def subscribed(self) -> None:
+        """Wait until somebody has subscribed to what the API subscribes to."""
+        while await self._socket.recv() != b"\1" + wire.TOPIC_PREFIX:
+            pass
+
+    async def send(self, *frames: bytes) -> None:
+        for frame in frames:
+            await self._socket.send(frame)
+
+    async def send_to_every_newcomer(self, frame: bytes) -> None:
+        while True:
+            await self.subscribed()
+            await self.send(frame)
+
+    async def send_parts(self, *frames: bytes) -> None:
+        await self._socket.send_multipart(frames)
+
+
+class Heard:
+    """A subscriber, the feeds it listens to, and what it has said."""
+
+    def __init__(self, *feeds: Feed) -> None:
+        self.feeds = feeds
+        self.snapshots: asyncio.Queue[tuple[str, Snapshot]] = asyncio.Queue()
+        self.rejected: list[str] = []
+        self.now = 0.0
+        self.subscriber = Subscriber(
+            [feed.endpoint for feed in feeds],
+            lambda endpoint, snapshot: self.snapshots.put_nowait((endpoint, snapshot)),
+            self.rejected.append,
+            lambda: self.now,
+        )
+
+    async def next(self) -> tuple[str, int]:
+        """Return where the next snapshot comes from, and its number."""
+        endpoint, snapshot = await self.snapshots.get()
+        return endpoint, snapshot.sequence
+
+
+def hear(story: Callable[[Heard, Feed], Awaitable[None]], feeds: int = 1) -> None:
+    """Run a test's story with a subscriber that has subscribed to every feed; the first is the story's own."""
+
+    async def told() -> None:
+        heard = Heard(*(Feed() for _ in range(feeds)))
+        serving = asyncio.create_task(heard.subscriber.serve())
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                for feed in heard.feeds:
+                    await feed.subscribed()
+                await story(heard, heard.feeds[0])
+        finally:
+            serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
+            heard.subscriber.close()
+            for feed in heard.feeds:
+                feed.stop()
+
+    asyncio.run(told())
+
+
+def frame(sequence: int, host: str = "node-1") -> bytes:
+    return wire.encode(make_snapshot(host=host, sequence=sequence))
+
+
+def test_a_snapshot_is_handed_on_with_the_endpoint_it_came_from() -> None:
+    snapshot = make_snapshot(sequence=7, held_seconds=1.5, gpus=[make_gpu(0), make_gpu(1)])
+
+    async def story(heard: Heard, feed: Feed) -> None:
+        await feed.send(wire.encode(snapshot))
+        assert await heard.snapshots.get() == (feed.endpoint, snapshot)
+
+    hear(story)
+
+
+def test_nothing_is_lost_while_snapshots_follow_each_other() -> None:
+    async def story(heard: Heard, feed: Feed) -> None:
+        await feed.send(*(frame(number) for number in range(100)))
+        assert [await heard.next() for _ in range(100)] == [(feed.endpoint, number) for number in range(100)]
+
+    hear(story)
+
+
+def test_two_endpoints_are_heard_beside_each_other() -> None:
+    async def story(heard: Heard, feed: Feed) -> None:
+        _, other = heard.feeds
+        await feed.send(frame(1), GARBAGE)
+        await other.send(GARBAGE, GARBAGE, frame(2, "node-2"))
+        assert {await heard.next(), await heard.next()} == {(feed.endpoint, 1), (other.endpoint, 2)}
+        await feed.send(frame(3))
+        await heard.next()
+        assert sorted(heard.rejected) == sorted([feed.endpoint, other.endpoint, other.endpoint])
+
+    hear(story, feeds=2)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        GARBAGE,
+        wire.TOPIC_PREFIX,
+        wire.topic("node-1") + b"\x91" * 100_000,
+        wire.topic("node-2") + make_frame().partition(b"\0")[2],
+        wire.topic("node-1") + b"garbage",
+    ],
+)
+def test_what_is_no_snapshot_is_counted_and_dropped(garbage: bytes) -> None:
+    async def story(heard: Heard, feed: Feed) -> None:
+        await feed.send(garbage, frame(0), garbage, garbage, frame(1))
+        assert [await heard.next(), await heard.next()] == [(feed.endpoint, 0), (feed.endpoint, 1)]
+        assert heard.rejected == [feed.endpoint] * 3
+
+    hear(story)
+
+
+def test_a_message_of_several_parts_does_not_disturb_the_next() -> None:
+    async def story(heard: Heard, feed: Feed) -> None:
+        await feed.send_parts(frame(0), b"garbage", b"")
+        await feed.send(frame(1))
+        assert [await heard.next(), await heard.next()] == [(feed.endpoint, 0), (feed.endpoint, 1)]
+        assert heard.rejected == [feed.endpoint] * 2
+
+    hear(story)
+
+
+def test_other_topics_do_not_reach_the_api_at_all() -> None:
+    async def story(heard: Heard, feed: Feed) -> None:
+        await feed.send(b"gpu.snapshot.v2.node-1\0", b"", b"weather", frame(0))
+        assert await heard.next() == (feed.endpoint, 0)
+        assert heard.rejected == []
+
+    hear(story)
+
+
+def test_garbage_is_logged_at_most_once_a_minute_with_how_much_there_was(caplog: pytest.LogCaptureFixture) -> None:
+    async def story(heard: Heard, feed: Feed) -> None:
+        for heard.now in (0.0, LOG_REJECTED_SECONDS - 0.5, LOG_REJECTED_SECONDS, LOG_REJECTED_SECONDS + 0.5):
+            await feed.send(GARBAGE, GARBAGE, frame(0))
+            await heard.next()
+        assert len(heard.rejected) == 8
+
+    with caplog.at_level(logging.WARNING, "api.subscriber"):
+        hear(story)
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.partition(": ")[2] for line in lines] == [
+        "held_seconds -1.0 is no duration (0 more since the last such line)",
+        "held_seconds -1.0 is no duration (3 more since the last such line)",
+    ]
+    assert all(line.startswith("dropped a message from tcp://127.0.0.1:") for line in lines)
+
+
+@pytest.mark.parametrize("flood", [frame(0), GARBAGE])
+def test_a_flood_lets_others_have_their_turn_after_every_message(flood: bytes) -> None:
+    async def story(heard: Heard, feed: Feed) -> None:
+        await feed.send(*(500 * [flood]))
+        heard_by_turn = [0]
+        while heard_by_turn[-1] < 500:
+            await asyncio.sleep(0)
+            heard_by_turn.append(heard.snapshots.qsize() + len(heard.rejected))
+        assert max(after - before for before, after in itertools.pairwise(heard_by_turn)) <= 2
+
+    hear(story)
+
+
+def test_a_publisher_that_starts_anew_is_heard_again() -> None:
+    async def story(heard: Heard, feed: Feed) -> None:
+        await feed.send(frame(5))
+        await heard.next()
+        feed.stop()
+        feed.start()
+        await feed.subscribed()
+        await feed.send(frame(0))
+        assert await heard.next() == (feed.endpoint, 0)
+
+    hear(story)
+
+
+def test_one_publisher_that_ends_does_not_silence_the_other() -> None:
+    async def story(heard: Heard, feed: Feed) -> None:
+        heard.feeds[1].stop()
+        await feed.send(frame(3))
+        assert await heard.next() == (feed.endpoint, 3)
+
+    hear(story, feeds=2)
+
+
+def test_a_message_too_large_for_any_snapshot_is_not_taken_and_its_endpoint_is_heard_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subscriber, "SILENT_SECONDS", 0.2)
+
+    async def story(heard: Heard, feed: Feed) -> None:
+        await feed.send(wire.topic("node-1") + bytes(17 * 2**20))
+        welcoming = asyncio.create_task(feed.send_to_every_newcomer(frame(1)))
+        assert await heard.next() == (feed.endpoint, 1)
+        assert heard.rejected == []
+        welcoming.cancel()
+
+    hear(story)

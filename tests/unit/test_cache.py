@@ -1,0 +1,139 @@
+"""What was heard: what is news, what was lost, and how old it is."""
+
+import pytest
+
+from api import cache as cache_module
+from common.snapshot import Snapshot
+from tests.builders import ENDPOINT, make_cache, make_snapshot
+
+OTHER = "tcp://node-2:8481"
+
+
+def age(now: float, *snapshots: Snapshot) -> float:
+    return make_cache(*snapshots).hosts["node-1"].age_seconds(now)
+
+
+def test_a_snapshot_ages_from_the_moment_it_arrived() -> None:
+    cache = make_cache(make_snapshot(), now=100.0)
+    assert cache.hosts["node-1"].age_seconds(100.0) == 0.0
+    assert cache.hosts["node-1"].age_seconds(107.5) == 7.5
+
+
+def test_a_welcome_is_as_old_as_its_publisher_held_it_and_ages_on() -> None:
+    assert age(2.0, make_snapshot(held_seconds=12.5)) == 14.5
+
+
+def test_the_clock_on_the_other_side_says_nothing_about_age() -> None:
+    assert age(2.0, make_snapshot(sampled_at_ns=0)) == age(2.0, make_snapshot(sampled_at_ns=2**63)) == 2.0
+
+
+@pytest.mark.parametrize(
+    "repeat",
+    [
+        make_snapshot(sequence=7),
+        make_snapshot(sequence=7, held_seconds=0.5),
+        make_snapshot(sequence=7, sampled_at_ns=2**63, gpus=[]),
+        make_snapshot(sequence=6),
+        make_snapshot(sequence=0, held_seconds=1.0),
+    ],
+)
+def test_neither_a_repeat_nor_an_earlier_one_is_news_or_makes_anything_younger(repeat: Snapshot) -> None:
+    latest = make_snapshot(sequence=7, held_seconds=3.0)
+    cache = make_cache(latest, now=10.0)
+    version = cache.version
+    assert not cache.accept(ENDPOINT, repeat, 20.0)
+    assert cache.version == version
+    assert cache.hosts["node-1"].snapshot is latest
+    assert cache.hosts["node-1"].age_seconds(20.0) == 13.0
+    assert (cache.hosts["node-1"].received, cache.hosts["node-1"].lost) == (1, 0)
+
+
+def test_every_news_changes_the_version() -> None:
+    cache = make_cache()
+    versions = [cache.version]
+    for snapshot in (
+        make_snapshot(),
+        make_snapshot(sequence=1),
+        make_snapshot(host="node-2"),
+        make_snapshot(run_id="b"),
+    ):
+        assert cache.accept(ENDPOINT, snapshot, 0.0)
+        versions.append(cache.version)
+    assert len(set(versions)) == 5
+
+
+def test_the_numbers_left_out_between_two_snapshots_are_lost() -> None:
+    host = make_cache(*(make_snapshot(sequence=number) for number in (3, 4, 7, 9))).hosts["node-1"]
+    assert (host.received, host.lost) == (4, 3)
+
+
+def test_what_was_sent_before_the_first_snapshot_that_was_heard_is_not_lost() -> None:
+    assert make_cache(make_snapshot(sequence=1000)).hosts["node-1"].lost == 0
+
+
+def test_a_collector_that_starts_anew_is_news_and_its_numbers_count_by_themselves() -> None:
+    restarted = [make_snapshot(run_id="b", sequence=0), make_snapshot(run_id="b", sequence=2)]
+    cache = make_cache(make_snapshot(run_id="a", sequence=500), now=0.0)
+    assert [cache.accept(ENDPOINT, snapshot, 5.0) for snapshot in restarted] == [True, True]
+    host = cache.hosts["node-1"]
+    assert (host.snapshot, host.received, host.lost) == (restarted[1], 3, 1)
+    assert host.age_seconds(5.0) == 0.0
+
+
+def test_hosts_are_kept_apart() -> None:
+    cache = make_cache(make_snapshot(host="a", sequence=9), now=0.0)
+    cache.accept(OTHER, make_snapshot(host="b", sequence=2), 5.0)
+    assert {name: host.age_seconds(6.0) for name, host in cache.hosts.items()} == {"a": 6.0, "b": 1.0}
+    assert {name: host.endpoint for name, host in cache.hosts.items()} == {"a": ENDPOINT, "b": OTHER}
+
+
+def test_an_endpoint_is_unheard_until_a_host_was_heard_from_it() -> None:
+    cache = make_cache(endpoints=(ENDPOINT, OTHER))
+    assert cache.unheard() == [ENDPOINT, OTHER]
+    cache.accept(OTHER, make_snapshot(), 0.0)
+    cache.reject(ENDPOINT)
+    assert cache.unheard() == [ENDPOINT]
+
+
+def test_an_endpoint_that_only_repeats_what_another_said_was_heard_too() -> None:
+    cache = make_cache(make_snapshot(), endpoints=(ENDPOINT, OTHER))
+    version = cache.version
+    assert not cache.accept(OTHER, make_snapshot(), 0.0)
+    assert cache.unheard() == []
+    assert cache.version != version
+    cache.accept(OTHER, make_snapshot(sequence=1), 1.0)
+    assert cache.unheard() == []
+
+
+def test_rejects_are_counted_by_endpoint() -> None:
+    cache = make_cache(endpoints=(ENDPOINT, OTHER))
+    for endpoint in (ENDPOINT, OTHER, ENDPOINT):
+        cache.reject(endpoint)
+    assert cache.rejected == {ENDPOINT: 2, OTHER: 1}
+
+
+def test_a_peer_that_invents_hosts_fills_the_cache_only_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "MAX_HOSTS", 2)
+    cache = make_cache(*(make_snapshot(host=f"invented-{number}") for number in range(5)))
+    assert list(cache.hosts) == ["invented-0", "invented-1"]
+    assert cache.rejected == {ENDPOINT: 3}
+    assert cache.accept(ENDPOINT, make_snapshot(host="invented-1", sequence=1), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "interval", "duration", "stale_after"),
+    [
+        (0.0, 30.0, 0.25, 75.0),
+        (0.0, 1.0, 0.25, 2.5),
+        (0.0, 0.5, 0.25, 2.0),
+        (0.0, 0.05, 0.0, 2.0),
+        (0.0, 1.0, 8.0, 20.0),
+        (0.0, 0.0, 0.0, 2.0),
+        (5.0, 30.0, 0.25, 5.0),
+        (0.5, 30.0, 0.25, 0.5),
+    ],
+)
+def test_when_a_snapshot_grows_stale(setting: float, interval: float, duration: float, stale_after: float) -> None:
+    snapshot = make_snapshot(interval_seconds=interval, duration_seconds=duration)
+    cache = make_cache(snapshot, stale_after_setting=setting)
+    assert cache.stale_after(cache.hosts["node-1"]) == stale_after
