@@ -1,0 +1,97 @@
+"""Where a measurement runs: processes of its own, cores, ports, and an environment without the operator's settings."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from common.settings import PREFIX
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 20.0
+STOP_SECONDS = 5.0
+GPUS = 8
+
+
+def driver(spin_us: int = 0) -> dict[str, str]:
+    """Return the variables by which the stand-in has `GPUS` GPUs and costs next to nothing, or so much a call."""
+    return {"NVML_STANDIN_GPUS": str(GPUS), "NVML_STANDIN_SPIN_US": str(spin_us)}
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs one of the project's modules with this interpreter."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+def environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment without settings of the service or words to the stand-in, and `extra`."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "NVML_STANDIN_"))}
+    return {**ours, **extra}
+
+
+def output_of(module: str, *arguments: str, extra: Mapping[str, str]) -> bytes:
+    """Run a module in a process of its own and return what it prints.
+
+    Raises:
+        subprocess.CalledProcessError: it failed; standard error says why.
+    """
+    done = subprocess.run(
+        command(module, *arguments), cwd=ROOT, env=environment(extra), stdout=subprocess.PIPE, check=True, timeout=120
+    )
+    return done.stdout
+
+
+@contextmanager
+def running(module: str, *arguments: str, extra: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a module beside this process, and end it with the block."""
+    with subprocess.Popen(
+        command(module, *arguments), cwd=ROOT, env=environment(extra), stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that nobody listened on just now."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process listens on its port.
+
+    Raises:
+        TimeoutError: it ended, or has not begun to listen.
+    """
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and process.poll() is None:
+        with closing(socket.socket()) as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise TimeoutError(f"{process.args!r} does not listen on port {port}")
+
+
+@contextmanager
+def pinned(place: int) -> Iterator[None]:
+    """Keep this thread, and the processes that it starts meanwhile, on one core: 0 for the first of those that may
+    be used, -1 for the last. Does nothing where the platform cannot."""
+    if sys.platform != "linux":
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(cores)[place]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)

@@ -1,0 +1,104 @@
+"""The benchmarks run, and their table says what is promised. How fast anything is is not tested here."""
+
+import math
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.benchmarks import feed, memory, rest, sample, table, wire
+from tests.benchmarks.__main__ import as_json
+from tests.benchmarks.load import AsyncioClient
+from tests.benchmarks.rounds import compare, spread
+from tests.benchmarks.table import Promise, Row
+
+
+def _measured(rows: list[Row]) -> dict[str, Row]:
+    for row in rows:
+        assert all(math.isfinite(value) and value > 0 for value in row.value), row
+        assert row.value.least <= row.value.median <= row.value.most
+    return {row.name: row for row in rows}
+
+
+def _promises(rows: list[Row]) -> list[str]:
+    return [str(row.promise) for row in rows if row.promise is not None]
+
+
+def test_a_sample_is_measured_beside_its_bare_calls(standin_library: Path) -> None:
+    rows = sample.rows(standin_library, rounds=2, samples=2)
+    assert len(_measured(rows)) == 3
+    assert _promises(rows) == ["at most 2.2", "at most 1.2"]
+    assert "same 49 calls" in rows[0].how
+
+
+def test_the_api_is_measured_beside_a_bare_handler() -> None:
+    rows = rest.rows("ours", AsyncioClient(seconds=0.02), connections=(1, 16), rounds=1)
+    measured = _measured(rows)
+    assert [name for name in measured if "p99" not in name] == ["REST, 1 connection", "REST, 16 connections"]
+    assert _promises(rows) == ["at least 1"]
+    assert str(measured["REST, 16 connections"].promise) == "at least 1"
+
+
+def test_the_way_to_a_new_body_is_measured_beside_a_bare_hop() -> None:
+    rows = feed.rows(rounds=2, messages=3)
+    assert len(_measured(rows)) == 1
+    assert _promises(rows) == ["at most 5"]
+
+
+def test_the_memory_of_both_processes_is_measured(standin_library: Path) -> None:
+    rows = memory.rows(standin_library, samples=3)
+    assert len(_measured(rows)) == 2
+    assert _promises(rows) == ["at most 36", "at most 45"]
+    assert "MiB of 2^20 bytes" in rows[0].how
+
+
+def test_a_message_is_weighed() -> None:
+    rows = wire.rows(rounds=2, repeat=5)
+    assert set(_measured(rows)) == {"message of 8 GPUs", "encode it", "decode it"}
+    assert _promises(rows) == []
+
+
+def test_rounds_take_turns_after_one_that_does_not_count() -> None:
+    order: list[str] = []
+
+    def turn(name: str, measured: float) -> float:
+        order.append(name)
+        return measured
+
+    found = compare(2, lambda: turn("ours", 3.0), lambda: turn("floor", 1.5))
+    assert order == ["ours", "floor", "ours", "floor", "floor", "ours"]
+    assert found == (3.0, 1.5, (2.0, 2.0, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("promise", "value", "verdict"),
+    [
+        (Promise(2.2), 2.2, "ok"),
+        (Promise(2.2), 2.3, "OVER"),
+        (Promise(1.0, is_least=True), 1.0, "ok"),
+        (Promise(1.0, is_least=True), 0.9, "UNDER"),
+    ],
+)
+def test_a_promise_that_is_missed_is_marked(promise: Promise, value: float, verdict: str) -> None:
+    row = table.figure("a thing", "us", [value], promise)
+    shown = table.text([row])
+    assert row.verdict == verdict
+    assert f"{promise}  {verdict}" in " ".join(shown.split(" "))
+    assert ("MISSED 1 of 1 promises: a thing" in shown) == (verdict != "ok")
+
+
+def test_the_table_names_every_rows_promise_and_what_must_be_known() -> None:
+    kept = Row(name="kept", unit="us", ours=1, floor=1, value=spread([1.0]), promise=Promise(3), how="by hand")
+    free = table.figure("free", "bytes", [3416.0], how="by hand")
+    lines = table.text([kept, free]).splitlines()
+    assert lines[2].split() == ["kept", "1", "1", "us", "1.00", "1..1", "at", "most", "3", "ok"]
+    assert lines[3].split() == ["free", "3416", "bytes", "3416..3416", "-"]
+    assert lines[4:] == ["", "by hand", "", "All 1 promises kept."]
+
+
+def test_the_table_can_be_told_as_json() -> None:
+    told = msgspec.json.decode(as_json([table.figure("a thing", "us", [1.0, 2.0, 4.0], Promise(2))]))
+    (row,) = told["rows"]
+    assert (row["name"], row["verdict"], row["promise"]) == ("a thing", "ok", {"limit": 2.0, "is_least": False})
+    assert row["value"] == {"median": 2.0, "least": 1.0, "most": 4.0}
+    assert told["summary"] == "All 1 promises kept."
