@@ -1,0 +1,155 @@
+"""The demo as someone starts it who has no GPU: its two real processes, on ports of their own."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DEADLINE_SECONDS = 30.0
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [taken.getsockname()[1] for taken in sockets]
+    for taken in sockets:
+        taken.close()
+    return ports
+
+
+@contextmanager
+def _demo(api_port: int, feed_port: int, interval: str = "0.05") -> Iterator["subprocess.Popen[str]"]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GPU_METRICS_")}
+    environment = inherited | {
+        "GPU_METRICS_API_PORT": str(api_port),
+        "GPU_METRICS_FEED_BIND": f"tcp://127.0.0.1:{feed_port}",
+        "GPU_METRICS_INTERVAL_SECONDS": interval,
+    }
+    command = [sys.executable, "-m", "tests.demo"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            # Told to end, not killed: it would leave its API behind.
+            process.terminate()
+            process.communicate(timeout=10)
+
+
+def _body(port: int) -> dict[str, Any] | None:
+    """Return the answer's body, None as long as there is no good one."""
+    url = f"http://127.0.0.1:{port}/api/v1/monitoring/gpu-metrics"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            body: dict[str, Any] = json.load(answer)
+            return body
+    except OSError:  # refused, or urllib's HTTPError: it has not heard the feed yet
+        return None
+
+
+def _wait_for_body(port: int, unlike: str = "") -> dict[str, Any]:
+    """Return the first body whose timestamp is another."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        body = _body(port)
+        if body is not None and body["timestamp"] != unlike:
+            return body
+        time.sleep(0.02)
+    raise AssertionError("the demo's API gave no such answer")
+
+
+def _is_refused(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_the_demo_serves_imaginary_gpus_that_nobody_can_take_for_real_ones() -> None:
+    api_port, feed_port = _free_ports(2)
+    with _demo(api_port, feed_port):
+        body = _wait_for_body(api_port)
+    assert body["host"] == "imaginary"
+    assert [gpu["name"] for gpu in body["gpus"]] == ["Imaginary GPU"] * 4
+    assert len({gpu["uuid"] for gpu in body["gpus"]}) == 4
+    assert [gpu["unavailable"] for gpu in body["gpus"]] == [[], [], [], ["power_usage"]]
+    assert all(gpu["memory"]["used"] + gpu["memory"]["free"] == gpu["memory"]["total"] for gpu in body["gpus"])
+
+
+def test_the_demo_s_numbers_move() -> None:
+    api_port, feed_port = _free_ports(2)
+    with _demo(api_port, feed_port):
+        body = _wait_for_body(api_port)
+        first = [gpu["power_usage"] for gpu in body["gpus"]]
+        while [gpu["power_usage"] for gpu in body["gpus"]] == first:
+            body = _wait_for_body(api_port, unlike=body["timestamp"])
+
+
+def test_the_demo_says_first_what_it_is_and_what_to_try() -> None:
+    api_port, feed_port = _free_ports(2)
+    with _demo(api_port, feed_port) as process:
+        assert process.stdout is not None
+        first, second = process.stdout.readline(), process.stdout.readline()
+    assert "imaginary GPUs" in first
+    assert f"curl http://127.0.0.1:{api_port}/api/v1/monitoring/gpu-metrics\n" in second
+
+
+def test_a_subscriber_copied_from_the_feed_s_description_sees_the_demo() -> None:
+    api_port, feed_port = _free_ports(2)
+    (code,) = re.findall(r"(?s)```python\n(.*?)```", (ROOT / "common/README.md").read_text())
+    code = code.replace("import msgpack\n", "import msgspec.msgpack\n")
+    code = code.replace("msgpack.unpackb", "msgspec.msgpack.decode").replace(":8481", f":{feed_port}")
+    command = [sys.executable, "-u", "-c", code]
+    with _demo(api_port, feed_port), subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as subscriber:
+        try:
+            assert subscriber.stdout is not None
+            lines = [subscriber.stdout.readline().split() for _ in range(10)]
+        finally:
+            subscriber.kill()
+    assert [line[0] for line in lines] == ["imaginary", "0", "1", "2", "3"] * 2
+    assert [line[2] for line in (lines[0], lines[5])] == ["ok", "ok"]
+    assert int(lines[5][1]) > int(lines[0][1])
+    assert lines[4] == ["3", "Imaginary", "GPU", "ok", "None", "W"]
+
+
+def test_sigterm_ends_both_processes_of_the_demo_with_status_0() -> None:
+    api_port, feed_port = _free_ports(2)
+    with _demo(api_port, feed_port) as process:
+        _wait_for_body(api_port)
+        process.terminate()
+        _, log = process.communicate(timeout=10)
+        assert process.returncode == 0, log
+    assert _is_refused(api_port)
+    assert _is_refused(feed_port)
+    assert log.count("stopped") == 2
+
+
+@pytest.mark.parametrize("end", ["api", "feed"])
+def test_a_port_in_use_is_one_line_and_status_1(end: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        taken, (free,) = occupied.getsockname()[1], _free_ports(1)
+        with _demo(*(taken, free) if end == "api" else (free, taken)) as process:
+            _, log = process.communicate(timeout=10)
+    assert process.returncode == 1
+    (line,) = (line for line in log.splitlines() if "ERROR" in line)
+    assert str(taken) in line
+    assert "Address already in use" in line
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(("name", "api_port", "interval"), [("INTERVAL_SECONDS", 1, "0"), ("API_PORT", 0, "1")])
+def test_a_bad_setting_of_either_process_is_one_line_and_status_2(name: str, api_port: int, interval: str) -> None:
+    with _demo(api_port, 1, interval) as process:
+        out, log = process.communicate(timeout=10)
+    assert process.returncode == 2
+    assert out == ""
+    assert log.startswith(f"GPU_METRICS_{name} ")
+    assert log.count("\n") == 1
