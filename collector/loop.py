@@ -23,7 +23,7 @@ async def beat(sampler: Sampler, publisher: Publisher, interval_seconds: float) 
         now = time.monotonic()
         if now >= due:
             due = next_due(due, interval_seconds, now)
-        await asyncio.sleep(min(due, sampler.retry_at or due) - now)
+        await asyncio.sleep(max(0.0, min(due, sampler.retry_at or due) - now))
 
 
 async def keep_house(sampler: Sampler, publisher: Publisher) -> str:

@@ -56,7 +56,8 @@ class Sampler:
         self._run_id = secrets.token_hex(8)
         self._sequence = 0
         self._known: list[Gpu] = []
-        self._pending: asyncio.Future[_Taken] | None = None
+        self._given_up: asyncio.Future[_Taken] | None = None
+        """The sample that is stuck in a call, or was when it was last looked at."""
         self._failure: SourceError | None = None
         self._restart_at: float | None = None
         self._retry_seconds = FIRST_RETRY_SECONDS
@@ -69,15 +70,15 @@ class Sampler:
         as stalled."""
         if self._failure and self.retry_at is not None and self._now() < self.retry_at:
             return self._unavailable(self._failure, 0.0, None)
-        if self._pending is not None and self._pending.done():
-            self._pending = None  # it was given up as stalled, and what it brought by now is old
-        if self._pending is None:
-            self._pending = self._worker.submit(self._take)
-        stuck = await self._wait(self._pending)
-        if stuck is not None:
-            return self._stalled(stuck)
-        taken, self._pending = self._pending.result(), None
-        return self._finished(taken)
+        if self._given_up is not None:
+            stuck = self._stuck_call()
+            if stuck is not None:
+                return self._stalled(stuck)
+            self._given_up.cancel()  # it goes on, or is done, but what it brings is old
+        pending = self._worker.submit(self._take)
+        stuck = await self._wait(pending)
+        self._given_up = None if stuck is None else pending
+        return self._finished(pending.result()) if stuck is None else self._stalled(stuck)
 
     def reason_to_end(self) -> str | None:
         """Return why this process should end, for the supervisor to start a new one; None while it should not."""
@@ -106,11 +107,16 @@ class Sampler:
         """Wait until the sample is there, or until one call has not returned for too long; return that call."""
         limit = self._settings.stall_after_seconds
         while not pending.done():
-            call, now = self._nvml.in_flight, self._now()
-            if call is not None and now - call.started >= limit:
-                return call
-            await asyncio.wait({pending}, timeout=limit if call is None else call.started + limit - now)
+            if (stuck := self._stuck_call()) is not None:
+                return stuck
+            call = self._nvml.in_flight
+            await asyncio.wait({pending}, timeout=limit if call is None else call.started + limit - self._now())
         return None
+
+    def _stuck_call(self) -> InFlight | None:
+        call = self._nvml.in_flight
+        is_stuck = call is not None and self._now() - call.started >= self._settings.stall_after_seconds
+        return call if is_stuck else None
 
     def _finished(self, taken: _Taken) -> Snapshot:
         if taken.failure is not None:
@@ -136,6 +142,8 @@ class Sampler:
         return self._sealed(self._source("unavailable", str(failure)), gpus, seconds, slowest)
 
     def _stalled(self, call: InFlight) -> Snapshot:
+        # It was asked again, and is stuck now: what it failed with before is over.
+        self._failure, self._restart_at, self.retry_at = None, None, None
         seconds = self._now() - call.started
         where = "" if call.gpu_index is None else f" for GPU {call.gpu_index}"
         error = f"{call.function}{where} has not returned for {seconds:.0f} s"

@@ -21,12 +21,13 @@ class Worker:
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def submit(self, job: Callable[[], Result]) -> "asyncio.Future[Result]":
-        """Queue a job behind those before it; the future is of the running loop, and its cancellation stops
-        nothing."""
+        """Queue a job behind those before it. To cancel its future drops a job that has not begun, and stops none."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
 
         def run() -> None:
+            if future.cancelled():
+                return
             try:
                 result = job()
             except Exception as error:  # noqa: BLE001 -- raised again where the future is awaited

@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import contextlib
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from collector.nvml import library
 from tests.fakes import FakeNvml
+from tests.processes import Start, running
 from tests.standin import StandIn, build, has_compiler
 
 
@@ -41,3 +43,10 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNvml]:
     installed = FakeNvml().install(monkeypatch)
     yield installed
     installed.heal()
+
+
+@pytest.fixture
+def start(standin: StandIn, tmp_path: Path) -> Iterator[Start]:
+    """Return what starts both processes with the settings given."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(running(standin, tmp_path, **settings))

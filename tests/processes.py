@@ -152,3 +152,6 @@ def running(standin: StandIn, directory: Path, **settings: str) -> Iterator[Serv
     finally:
         service.collector.kill()
         service.api.kill()
+
+
+Start = Callable[..., Service]

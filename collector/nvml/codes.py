@@ -39,8 +39,11 @@ NAMES = {
     999: "UNKNOWN",
 }
 
-ABOUT_THE_SOURCE = frozenset({1, 9, 12, 17, 18})
+ABOUT_THE_SOURCE = frozenset({1, 9, 12, 18})
 """Not about one GPU: the library or the driver is gone, and has to be initialised again."""
+
+ABOUT_ALL_IF_ALL_SAY_SO = frozenset({17, 999})
+"""One GPU may fail so alone; if every GPU does, it is the source, which initialising again may mend."""
 
 ABOUT_THE_GPU = frozenset({15, 16, 28})
 """The whole GPU is beyond answering: nothing more is asked of it in this sample."""
@@ -54,6 +57,7 @@ UNSUPPORTED = frozenset({3, 13, 25, 26})
 """This GPU or this driver has no such reading."""
 
 UNSUPPORTED_REASON = "unsupported"
+IMPLAUSIBLE_REASON = "error: implausible value"
 
 NO_PERMISSION = 4
 

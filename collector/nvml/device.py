@@ -58,6 +58,8 @@ class Device:
         """None where NVML gave none; `fault` is its error then."""
         self.fault = fault
         self.learnt = Learnt()
+        self.failed_with = 0
+        """NVML's code for why the last sample has nothing of this GPU; 0 if it has something."""
         self._library = library
         self._plan: _Plan | None = None
 
@@ -90,7 +92,9 @@ class Device:
             if code in codes.ABOUT_THE_GPU:
                 return self._silent_as_a_whole(code)
             takes = self._without(refused, plan, now, unavailable)
-        return self._sealed(_taken(takes, answers, unavailable), unavailable)
+        values = _taken(takes, answers, unavailable)
+        self.failed_with = 0 if values else next((c for c in refused.values() if c not in codes.UNSUPPORTED), 0)
+        return self._sealed(values, unavailable)
 
     def _planned(self, now: float) -> _Plan:
         plan = _Plan([], [], {}, min((s.until for s in self.learnt.silences.values() if s.until > now), default=inf))
@@ -123,6 +127,7 @@ class Device:
         return msgspec.structs.replace(self.identity, unavailable=unavailable, **values)
 
     def _silent_as_a_whole(self, code: int) -> Gpu:
+        self.failed_with = code
         state: GpuState = "lost" if code in codes.LOST else "error"
         return without_readings(self.identity, state, codes.explain(code), codes.reason(code))
 
@@ -149,5 +154,6 @@ def _taken(takes: list[_Take], answers: list[Any], unavailable: dict[str, str]) 
         elif value in NOT_AVAILABLE:
             unavailable[reading] = codes.UNSUPPORTED_REASON
         else:
-            unavailable[reading] = f"error: implausible value {value}"
+            _log.debug("%s: implausible value %s", reading, value)
+            unavailable[reading] = codes.IMPLAUSIBLE_REASON
     return values

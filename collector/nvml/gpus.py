@@ -1,6 +1,7 @@
 """Who is there. One GPU that fails never keeps another from being read, and one that was seen stays listed."""
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from collector.nvml import codes
@@ -23,11 +24,11 @@ class Gpus:
         self._now = now
         self._devices: dict[str, Device] = {}
         self._count = -1
-        self._discover_at = 0.0
+        self._discover_at = -inf
 
     def begin_anew(self) -> None:
         """The library was initialised again: handles are void, and what was not supported may be now."""
-        self._count = -1
+        self._discover_at = -inf
         for device in self._devices.values():
             device.learnt.silences.clear()
 
@@ -35,7 +36,7 @@ class Gpus:
         """Read every GPU once, in the order of their indices.
 
         Raises:
-            CallError: with a code about the source, or UNKNOWN because no GPU at all answers.
+            CallError: with a code about the source, or one that every GPU answers alike.
         """
         count = self._library.call("nvmlDeviceGetCount", None)
         now = self._now()
@@ -45,8 +46,8 @@ class Gpus:
             is_whole = all(device.handle is not None and device.identity.uuid for device in self._devices.values())
             self._discover_at = now + (DISCOVER_SECONDS if is_whole else DISCOVER_MISSING_SECONDS)
         gpus = [device.read(now) for device in self._devices.values()]
-        if gpus and all(gpu.error and codes.name(codes.UNKNOWN) in gpu.error for gpu in gpus):
-            raise CallError(codes.UNKNOWN)
+        if gpus and all(device.failed_with in codes.ABOUT_ALL_IF_ALL_SAY_SO for device in self._devices.values()):
+            raise CallError(next(iter(self._devices.values())).failed_with)
         return gpus
 
     def _discover(self, count: int) -> None:
@@ -57,19 +58,27 @@ class Gpus:
             self._devices[key].learnt = earlier[key].learnt
 
     def _gone(self, found: list[Device]) -> list[Device]:
-        """Return the known GPUs that are not found, as lost; one that was found but would not say who it is, at
-        the index of a known GPU that is not found, is taken for that one."""
+        """Return the known GPUs that are not found, as lost; one that was found but would not say who it is takes the
+        identity of a known one that is not found, if it can be no other."""
         present = {device.identity.uuid for device in found}
-        nameless = {device.identity.index: device for device in found if not device.identity.uuid}
+        nameless = [device for device in found if not device.identity.uuid]
         gone = []
         for known in self._devices.values():
             if not known.identity.uuid or known.identity.uuid in present:
                 continue
-            if known.identity.index in nameless:
-                nameless.pop(known.identity.index).identity = known.identity
-            else:
+            same = next((device for device in nameless if self._is_the_same(device, known, len(found))), None)
+            if same is None:
                 gone.append(Device(self._library, known.identity, None, codes.GPU_IS_LOST))
+            else:
+                nameless.remove(same)
+                same.identity = known.identity
         return gone
+
+    def _is_the_same(self, nameless: Device, known: Device, count: int) -> bool:
+        """By the bus id; where that is not told either, by the index, which stands as long as none came or went."""
+        if nameless.identity.pci_bus_id is not None:
+            return nameless.identity.pci_bus_id == known.identity.pci_bus_id
+        return count == self._count and nameless.identity.index == known.identity.index
 
     def _identify(self, index: int) -> Device:
         """Ask who the GPU at an index is; one that cannot be opened is listed with the fault."""

@@ -180,7 +180,7 @@ class Library:
         try:
             library = ctypes.CDLL(str(path))
         except OSError as error:
-            raise CallError(codes.LIBRARY_NOT_FOUND, str(error)) from error
+            raise CallError(codes.LIBRARY_NOT_FOUND, f"{error}; see GPU_METRICS_NVML_LIBRARY") from error
         _log.info("loaded the NVML library %s", path)
         return library
 

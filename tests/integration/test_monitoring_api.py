@@ -3,22 +3,14 @@
 import contextlib
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+import zmq
 
-from tests.processes import METRICS, Service, eventually, running
+from tests.processes import METRICS, Service, Start, eventually
 from tests.standin import StandIn
-
-Start = Callable[..., Service]
-
-
-@pytest.fixture
-def start(standin: StandIn, tmp_path: Path) -> Iterator[Start]:
-    """Return what starts both processes with the settings given."""
-    with contextlib.ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(running(standin, tmp_path, **settings))
 
 
 def test_what_the_library_says_is_what_the_api_serves(start: Start) -> None:
@@ -62,6 +54,16 @@ def test_without_a_driver_there_is_a_placeholder_that_says_why_until_the_driver_
     assert [gpu["name"] for gpu in reply.body["gpus"]] == ["placeholder"]
     assert "NVML_ERROR_LIBRARY_NOT_FOUND" in reply.body["error"]["message"]
     assert service.get("/readyz").body["error"]["code"] == "placeholder"
+    shutil.copy(standin.library, library)
+    assert len(service.until_status("ok").body["gpus"]) == 2
+
+
+def test_a_missing_driver_is_asked_again_long_before_the_next_tick(
+    start: Start, standin: StandIn, tmp_path: Path
+) -> None:
+    library = tmp_path / "appears later.so"
+    service = start(nvml_library=str(library), interval_seconds="3600")
+    service.until_status("placeholder")
     shutil.copy(standin.library, library)
     assert len(service.until_status("ok").body["gpus"]) == 2
 
@@ -164,7 +166,7 @@ def test_an_api_that_starts_late_gets_the_welcome_and_its_true_age(start: Start)
     service.api.kill()
     eventually(lambda: service.collector.popen.poll() is None)
     service.api.start()
-    reply = eventually(service.get, lambda reply: reply.status == 200 and int(reply.headers["Age"]) >= 2)
+    reply = eventually(service.get, lambda reply: reply.status == 200 and int(reply.headers["Age"]) >= 3)
     assert reply.body["status"] == "ok"
     service.api.kill()
     service.api.start()
@@ -194,36 +196,37 @@ def test_either_process_may_start_first_and_both_end_with_0(start: Start) -> Non
     assert service.api.stop() == 0
 
 
-@pytest.mark.parametrize(
-    ("module", "settings", "line"),
-    [
-        ("collector", {"interval_seconds": "0"}, "GPU_METRICS_INTERVAL_SECONDS (--interval-seconds): '0' is not"),
-        ("collector", {"intervall": "1"}, "GPU_METRICS_INTERVALL: no such setting"),
-        ("collector", {"feed_bind": "nonsense"}, "GPU_METRICS_FEED_BIND (--feed-bind): 'nonsense' is not"),
-        ("api", {"api_port": "99999"}, "GPU_METRICS_API_PORT (--api-port): '99999' is not"),
-        ("api", {"api_address": "0.0.0.0"}, "GPU_METRICS_API_ADDRESS (--api-address): '0.0.0.0' is not"),  # noqa: S104 -- it must be refused
-    ],
-)
-def test_a_bad_setting_is_one_line_and_status_2(
-    standin: StandIn, tmp_path: Path, module: str, settings: dict[str, str], line: str
-) -> None:
-    process = getattr(Service(standin, tmp_path, **settings), module)
-    process.start()
-    assert process.ended() == 2
-    assert process.log.startswith(line)
-    assert process.log.count("\n") == 1
+@contextlib.contextmanager
+def flooding(endpoint: str) -> Iterator[None]:
+    """Send the feed what no subscriber would, as fast as it goes."""
+    done = threading.Event()
+
+    def flood() -> None:
+        with zmq.Context() as context, context.socket(zmq.XSUB) as client:
+            client.setsockopt(zmq.LINGER, 0)
+            client.connect(endpoint)
+            while not done.is_set():
+                client.send(b"\x02flood")
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
-@pytest.mark.parametrize("module", ["collector", "api"])
-def test_a_port_in_use_is_one_line_and_status_1(start: Start, standin: StandIn, tmp_path: Path, module: str) -> None:
-    service = start()
+def until_later(service: Service, than: str) -> str:
+    """Wait for a snapshot that was taken later, and return when."""
+    return str(eventually(service.get, lambda reply: reply.body["timestamp"] > than).body["timestamp"])
+
+
+def test_a_client_that_floods_the_feed_stops_neither_the_samples_nor_the_end(start: Start) -> None:
+    service = start(stale_after_seconds="3600")
     service.until_status("ok")
-    (tmp_path / "second").mkdir()
-    second = Service(standin, tmp_path / "second")
-    process = getattr(second, module)
-    process.settings |= {name: service.api.settings[name] for name in ("GPU_METRICS_FEED_BIND", "GPU_METRICS_API_PORT")}
-    process.start()
-    assert process.ended() == 1
-    assert process.log.count("\n") == 1
-    assert "in use" in process.log
-    assert service.get().status == 200
+    with flooding(service.feed):
+        latest = ""
+        for _ in range(10):
+            latest = until_later(service, latest)
+        assert service.collector.stop() == 0

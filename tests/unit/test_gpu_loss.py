@@ -99,6 +99,25 @@ def test_a_reloaded_driver_is_initialised_again_within_the_sample(fake: FakeNvml
     ]
 
 
+def test_a_gpu_that_moves_up_and_will_not_say_its_uuid_is_not_taken_for_the_one_that_was_there(fake: FakeNvml) -> None:
+    nvml = Nvml()
+    fake.gpus = 3
+    nvml.sample()
+    fake.gpus, fake.order = 2, [0, 2]
+    fake.fail("nvmlDeviceGetUUID", 999, gpu=2)
+    seen = {gpu.uuid: gpu for gpu in nvml.sample()}
+    assert (seen[SECOND].state, seen[THIRD].state) == ("lost", "ok")
+    assert seen[THIRD].pci_bus_id == "00000000:03:00.0"
+    assert seen[THIRD].temperature_gpu_celsius == 44
+
+
+def test_a_reading_that_the_operating_system_blocks_takes_no_other_gpu_with_it(fake: FakeNvml) -> None:
+    fake.fail("nvmlDeviceGetPowerUsage", 17, gpu=0)
+    first, second = Nvml().sample()
+    assert first.unavailable == {"power_draw_watts": "error: NVML_ERROR_OPERATING_SYSTEM"}
+    assert (first.state, second.state) == ("ok", "ok")
+
+
 def test_a_host_with_a_driver_and_no_gpu_is_no_failure(fake: FakeNvml) -> None:
     fake.gpus = 0
     assert Nvml().sample() == []

@@ -125,6 +125,45 @@ def test_a_call_that_returns_late_is_followed_by_a_fresh_sample(run: Run, fake: 
     run(scenario)
 
 
+def test_what_was_read_before_a_call_was_stuck_is_never_published_as_new(run: Run, fake: FakeNvml) -> None:
+    async def scenario(sampler: Sampler) -> None:
+        await sampler.sample()
+        fake.value("temperature_gpu_celsius", 50)
+        fake.hang("nvmlDeviceGetUtilizationRates", gpu=1)
+        assert (await sampler.sample()).source.state == "stalled"
+        fake.value("temperature_gpu_celsius", 60)
+        fake.release()
+        fake.hang("nvmlDeviceGetClockInfo", gpu=1)
+        next_one = asyncio.create_task(sampler.sample())
+        await asyncio.to_thread(fake.entered.wait, PATIENCE_SECONDS)
+        fake.release()
+        recovered = await next_one
+        if recovered.source.state == "stalled":
+            recovered = await sampled_until(sampler, lambda snapshot: snapshot.source.state == "ok")
+        assert [gpu.temperature_gpu_celsius for gpu in recovered.gpus] == [60, 60]
+
+    run(scenario)
+
+
+def test_a_driver_that_is_missing_at_first_and_then_stuck_is_not_asked_without_end(run: Run, fake: FakeNvml) -> None:
+    clock = Clock()
+
+    async def scenario(sampler: Sampler) -> None:
+        fake.fail("nvmlInit", 9)
+        await sampler.sample()
+        assert sampler.retry_at is not None
+        fake.heal()
+        fake.hang("nvmlInit")
+        clock.now = sampler.retry_at
+        asking = asyncio.create_task(sampler.sample())
+        await asyncio.to_thread(fake.entered.wait, PATIENCE_SECONDS)
+        clock.now += 1
+        assert (await asking).source.state == "stalled"
+        assert sampler.retry_at is None
+
+    run(scenario, clock)
+
+
 def test_a_driver_stuck_from_the_start_gives_stalled_snapshots_without_gpus(run: Run, fake: FakeNvml) -> None:
     async def scenario(sampler: Sampler) -> None:
         fake.hang("nvmlInit")

@@ -39,9 +39,3 @@ def test_a_mistyped_control_line_is_not_overlooked(standin: StandIn) -> None:
     dead = _run(standin.library, "", **standin.environment())
     assert dead.returncode == -signal.SIGABRT
     assert "bad control line: gpu" in dead.stderr
-
-
-def test_a_spinning_call_takes_its_time_in_cpu(standin_library: Path) -> None:
-    program = "import time; before = time.process_time(); pynvml.nvmlDeviceGetCount()\n"
-    done = _run(standin_library, f"{program}print(time.process_time() - before)", NVML_STANDIN_SPIN_US="50000")
-    assert float(done.stdout) >= 0.045
