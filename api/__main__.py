@@ -11,7 +11,6 @@ from api.subscriber import Subscriber
 from common import process
 from common.clock import elapsed_seconds
 from common.settings import ApiSettings
-from common.snapshot import Snapshot
 
 _log = logging.getLogger("api")
 
@@ -22,17 +21,13 @@ STOP_GRACE_SECONDS = 3.0
 async def main(settings: ApiSettings, stop: asyncio.Event) -> int:
     """Receive and answer until told to stop (0); 1 if the address cannot be had."""
     cache = Cache(settings.feed_endpoints, settings.stale_after_seconds)
-
-    def accept(endpoint: str, snapshot: Snapshot) -> None:
-        cache.accept(endpoint, snapshot, elapsed_seconds())
-
     server = Server(Answers(cache), elapsed_seconds)
     try:
         server.listen(settings.api_address, settings.api_port)
     except OSError as error:
         _log.error("cannot listen on %s port %d: %s", settings.api_address, settings.api_port, error.strerror)
         return 1
-    subscriber = Subscriber(settings.feed_endpoints, accept, cache.reject, elapsed_seconds)
+    subscriber = Subscriber(settings.feed_endpoints, cache.accept, cache.reject, elapsed_seconds)
     serving, stopping = asyncio.create_task(subscriber.serve()), asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if serving.done():

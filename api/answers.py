@@ -6,13 +6,13 @@ Freshness is judged first, then the tag: what is stale is 503, never 304.
 import math
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from api.cache import Cache
+from api.remembered import remembered
 from api.rendered import Bodies, Rendered
 from api.responses import Error, ErrorBody, StatusBody, metrics_body, not_fresh_body
 from api.selection import NotFresh, unready
@@ -136,7 +136,7 @@ def _matches(tags: str, etag: str) -> bool:
     return tags.strip() == "*" or etag.removeprefix("W/") in re.findall(r'"[^"]*"', tags)
 
 
-@lru_cache(maxsize=256)
+@remembered
 def _accepts_gzip(accepted: str) -> bool:
     """Read Accept-Encoding (RFC 9110 section 12.5.3): gzip, or anything, with a weight other than 0."""
     weights = {}
@@ -146,7 +146,7 @@ def _accepts_gzip(accepted: str) -> bool:
     return weights.get("gzip", weights.get("*", False))
 
 
-@lru_cache(maxsize=256)
+@remembered
 def _metrics_parameters(query: str) -> tuple[str | None, float | None]:
     given = _parameters(query, ("host", "max_age"))
     max_age = given.get("max_age")
@@ -170,4 +170,4 @@ def _seconds(name: str, text: str) -> float:
     """Return a number of seconds, as decimals, finite and not negative."""
     if re.fullmatch(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", text, re.ASCII) and math.isfinite(float(text)):
         return float(text)
-    raise _Refusal(400, "bad_parameter", f"{name}: must be a number of seconds, 0 or more, such as 2.5")
+    raise _Refusal(400, "bad_parameter", f"{name}: must be seconds in plain digits, such as 30 or 2.5")

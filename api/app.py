@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
-from typing import cast
+from typing import Any, cast
 
-from tornado.http1connection import HTTP1Connection
+from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import (
     HTTPConnection,
@@ -23,10 +23,17 @@ from tornado.httputil import (
     ResponseStartLine,
     format_timestamp,
 )
+from tornado.iostream import IOStream
 
 from api.answers import Answer, Answers, refusal
+from api.connections import Connections, most_connections
+from api.remembered import remembered
+from common.settings import is_loopback
 
 _log = logging.getLogger(__name__)
+
+# At INFO, Tornado says of every malformed request that it is one, and who sends them can send them without end.
+logging.getLogger("tornado.general").setLevel(logging.WARNING)
 
 IDLE_SECONDS = 75.0
 """For how long a connection may be idle, or a request's headers, or an answer, may take."""
@@ -35,7 +42,13 @@ BODY_SECONDS = 5.0
 MAX_HEADER_BYTES = 64 * 2**10
 MAX_BODY_BYTES = 64 * 2**10
 
-_HOST = re.compile(r"[A-Za-z0-9._~!$&'()*+;=:%\[\]-]*")  # RFC 9110 section 7.2; a comma is two Host headers
+_NAME = r"[A-Za-z0-9._~!$&'()*+;=:%\[\]-]"  # RFC 9110 section 7.2; a comma is two Host headers
+_HOST = re.compile(rf"{_NAME}*")
+_ABSOLUTE = re.compile(rf"https?://({_NAME}+)([/?].*)?", re.IGNORECASE)
+_NOT_LOCAL = (
+    "this API listens on loopback only, and so answers only who asks it by a name of loopback: localhost, 127.0.0.1 or "
+    "[::1]"
+)
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -47,7 +60,9 @@ class Server(HTTPServerConnectionDelegate):
         self._now = now
         self._in_flight = 0
         self._idle = asyncio.Event()
-        self._http = HTTPServer(
+        self._connections = Connections(most_connections(), now)
+        self._is_local = False
+        self._http = _Http(
             self,
             idle_connection_timeout=IDLE_SECONDS,
             body_timeout=BODY_SECONDS,
@@ -57,6 +72,7 @@ class Server(HTTPServerConnectionDelegate):
 
     def listen(self, address: str, port: int) -> None:
         """Listen for connections. Raises OSError: the address is in use or cannot be had."""
+        self._is_local = is_loopback(address)
         self._http.listen(port, address)
         _log.info("listening on http://%s:%d", f"[{address}]" if ":" in address else address, port)
 
@@ -68,12 +84,22 @@ class Server(HTTPServerConnectionDelegate):
             await asyncio.wait({asyncio.create_task(self._idle.wait())}, timeout=grace_seconds)
         await self._http.close_all_connections()
 
-    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:  # noqa: ARG002 -- Tornado's signature
-        """Take the next request on a connection; called by Tornado."""
+    def open(self, stream: IOStream) -> bool:
+        """Take a connection, and return whether it was taken."""
+        return self._connections.open(stream)
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        """Wait for the next request on a connection; called by Tornado."""
+        self._connections.idle(cast("HTTP1ServerConnection", server_conn).stream)
         return _Request(self, cast("HTTP1Connection", request_conn))
 
-    def begin(self) -> None:
+    def on_close(self, server_conn: object) -> None:
+        """Note that a connection is closed; called by Tornado."""
+        self._connections.closed(cast("HTTP1ServerConnection", server_conn).stream)
+
+    def begin(self, stream: IOStream) -> None:
         """Note that a request is in flight."""
+        self._connections.busy(stream)
         self._in_flight += 1
 
     def end(self) -> None:
@@ -85,13 +111,31 @@ class Server(HTTPServerConnectionDelegate):
     def answer(self, start: RequestStartLine, headers: HTTPHeaders) -> Answer:
         """Return the answer to a request whose line and headers have been read."""
         host = headers.get("Host", "" if start.version == "HTTP/1.0" else None)
-        if host is None or not _HOST.fullmatch(host):
+        if host is None or not _is_host(host):
             return refusal(400, "bad_host", "the request needs one valid Host header")
+        target = start.path
+        if target[:1] != "/" and (absolute := _ABSOLUTE.fullmatch(target)):
+            # RFC 9112 section 3.2.2: what the target says of the host takes the header's place.
+            host, target = absolute[1], f"/{(absolute[2] or '').removeprefix('/')}"
+        if self._is_local and not _is_local_host(host):
+            return refusal(400, "bad_host", _NOT_LOCAL)
         try:
-            return self._answers.answer(start.method, start.path, headers, self._now())
+            return self._answers.answer(start.method, target, headers, self._now())
         except Exception:  # noqa: BLE001 -- logged whole; one request's fault must not end the connection unanswered
             _log.exception("no answer to %s %r", start.method, start.path)
             return refusal(500, "internal_error", "the service failed to answer; its log says more")
+
+
+class _Http(HTTPServer):
+    """Tornado's server, which asks ours whether there is room for a connection and tells it when one is closed."""
+
+    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        if cast("Server", self.request_callback).open(stream):
+            super().handle_stream(stream, address)
+
+    def on_close(self, server_conn: object) -> None:
+        super().on_close(server_conn)
+        cast("Server", self.request_callback).on_close(server_conn)
 
 
 class _Request(HTTPMessageDelegate):
@@ -105,7 +149,7 @@ class _Request(HTTPMessageDelegate):
     def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> None:
         self._start = cast("RequestStartLine", start_line)
         self._headers = headers
-        self._server.begin()
+        self._server.begin(self._connection.stream)
         if _is_too_large(headers.get("Content-Length", "")):
             # Tornado reads no further and closes, but would say so with a bare 400.
             self._send(refusal(413, "body_too_large", f"a body may have {MAX_BODY_BYTES} bytes at most"))
@@ -136,6 +180,19 @@ class _Request(HTTPMessageDelegate):
         dropping = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._connection.stream.close)
         written.add_done_callback(lambda _: dropping.cancel())
         written.add_done_callback(lambda _: self._server.end())
+
+
+@remembered
+def _is_host(host: str) -> bool:
+    return bool(_HOST.fullmatch(host))
+
+
+@remembered
+def _is_local_host(host: str) -> bool:
+    """Return whether a Host names this machine's loopback, or nothing; a name that somebody's DNS points at us (DNS
+    rebinding: a web page that asks us in its reader's name) does not."""
+    name = re.sub(r":[0-9]*$", "", host.lower()).removesuffix(".")
+    return name in ("", "localhost") or name.endswith(".localhost") or is_loopback(name)
 
 
 def _is_too_large(content_length: str) -> bool:

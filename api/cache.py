@@ -1,43 +1,81 @@
 """What was heard: each host's latest snapshot, when it arrived, and how old that makes it. Pure: `now` is passed in.
 
 A snapshot's age is how long the publisher had held it when it sent it, and the time since it arrived. Neither a wall
-clock nor a repeat ever makes one younger.
+clock nor a repeat ever makes one younger; a repeat that was held for longer than we thought makes it older.
 """
 
+import logging
+import math
 from dataclasses import dataclass, field
 
+from api.seldom import Seldom
 from common.snapshot import Snapshot
+
+_log = logging.getLogger(__name__)
 
 STALE_INTERVALS = 2.5
 LEAST_STALE_SECONDS = 2.0
+RIVAL_SECONDS = 60.0
+"""For how long, after two collectors were last heard to take turns under one name, that is said."""
+
 MAX_HOSTS = 10_000
 """Hosts that are kept; more could only come from a peer that invents names."""
 
 
 @dataclass(slots=True)
 class Host:
-    """One host: its latest snapshot, where from and when (`now` of its arrival), and what was counted."""
+    """One host: its latest snapshot, where from, when it was sealed (on the clock of `now`), and what was counted."""
 
     snapshot: Snapshot
     endpoint: str
-    arrived: float
+    sealed_at: float
     received: int = 1
     lost: int = 0
+    rival_until: float = -math.inf
+    """Until when another collector is held to publish under this host's name."""
+
+    _earlier_run: str = ""
 
     def age_seconds(self, now: float) -> float:
         """Return how long ago the latest snapshot was sealed."""
-        return self.snapshot.held_seconds + now - self.arrived
+        return now - self.sealed_at
 
-    def follows(self, snapshot: Snapshot) -> bool:
-        """Return whether a snapshot is news, not a repeat: a welcome that comes again after a reconnect is one."""
-        return snapshot.run_id != self.snapshot.run_id or snapshot.sequence > self.snapshot.sequence
-
-    def replace(self, snapshot: Snapshot, endpoint: str, now: float) -> None:
-        """Take the next snapshot; the sequence numbers between are lost."""
+    def is_followed_by(self, snapshot: Snapshot, sealed_at: float) -> bool:
+        """Return whether a snapshot is news: neither a repeat, as a welcome is after a reconnect, nor of a run that was
+        over when the latest was sealed, as a path that lags may bring it."""
         if snapshot.run_id == self.snapshot.run_id:
-            self.lost += snapshot.sequence - self.snapshot.sequence - 1
+            return snapshot.sequence > self.snapshot.sequence
+        return sealed_at >= self.sealed_at
+
+    def replace(self, snapshot: Snapshot, endpoint: str, arrived: float) -> int:
+        """Take the next snapshot; the sequence numbers between are lost: return how many."""
+        lost = 0
+        if snapshot.run_id == self.snapshot.run_id:
+            lost = snapshot.sequence - self.snapshot.sequence - 1
+        else:
+            self._note_run(snapshot.run_id, arrived)
         self.received += 1
-        self.snapshot, self.endpoint, self.arrived = snapshot, endpoint, now
+        self.lost += lost
+        self.snapshot, self.endpoint, self.sealed_at = snapshot, endpoint, arrived - snapshot.held_seconds
+        return lost
+
+    def is_aged_by(self, repeat: Snapshot, sealed_at: float) -> bool:
+        """Take from a repeat of the latest snapshot that it is older than we thought, and return whether it is."""
+        is_same = (repeat.run_id, repeat.sequence) == (self.snapshot.run_id, self.snapshot.sequence)
+        if not is_same or sealed_at >= self.sealed_at:
+            return False
+        self.sealed_at = sealed_at
+        return True
+
+    def _note_run(self, run_id: str, now: float) -> None:
+        """A collector that was started anew never speaks as before; two that take turns do."""
+        if run_id == self._earlier_run:
+            if now >= self.rival_until:
+                _log.warning(
+                    "two collectors call themselves %s: give each a GPU_METRICS_HOST of its own", self.snapshot.host
+                )
+            self.rival_until = now + RIVAL_SECONDS
+        self._earlier_run = self.snapshot.run_id
 
 
 @dataclass(slots=True)
@@ -49,24 +87,29 @@ class Cache:
     hosts: dict[str, Host] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     version: int = 0
-    """Grows with every snapshot that is news, and with every endpoint that is heard at last."""
+    """Grows with every snapshot that is news or turns out to be older, and with every endpoint heard at last."""
 
     _heard: set[str] = field(default_factory=set)
+    _lost: Seldom = field(default_factory=Seldom)
+    _refused: Seldom = field(default_factory=Seldom)
 
-    def accept(self, endpoint: str, snapshot: Snapshot, now: float) -> bool:
-        """Keep a snapshot that is news and return whether it was."""
+    def accept(self, endpoint: str, snapshot: Snapshot, arrived: float) -> bool:
+        """Keep a snapshot that is news and return whether it was. `arrived` is the earliest moment at which it may have
+        arrived."""
         if endpoint not in self._heard:
             self._heard.add(endpoint)
             self.version += 1
         host = self.hosts.get(snapshot.host)
+        sealed_at = arrived - snapshot.held_seconds
         if host is None:
             if len(self.hosts) >= MAX_HOSTS:
-                self.reject(endpoint)
+                self._refuse(endpoint, snapshot.host, arrived)
                 return False
-            self.hosts[snapshot.host] = Host(snapshot, endpoint, now)
-        elif host.follows(snapshot):
-            host.replace(snapshot, endpoint, now)
+            self.hosts[snapshot.host] = Host(snapshot, endpoint, sealed_at)
+        elif host.is_followed_by(snapshot, sealed_at):
+            self._log_lost(snapshot.host, host.replace(snapshot, endpoint, arrived), arrived)
         else:
+            self.version += host.is_aged_by(snapshot, sealed_at)
             return False
         self.version += 1
         return True
@@ -86,3 +129,19 @@ class Cache:
         snapshot = host.snapshot
         longer = max(snapshot.interval_seconds, snapshot.duration_seconds)
         return max(LEAST_STALE_SECONDS, STALE_INTERVALS * longer)
+
+    def _refuse(self, endpoint: str, name: str, now: float) -> None:
+        self.reject(endpoint)
+        if refused := self._refused.count(endpoint, now):
+            _log.warning(
+                "dropped a snapshot of %s from %s: %d hosts are known, and no more are taken (%d more since the last "
+                "such line)",
+                name,
+                endpoint,
+                len(self.hosts),
+                refused - 1,
+            )
+
+    def _log_lost(self, name: str, lost: int, now: float) -> None:
+        if lost and (unsaid := self._lost.count(name, now, lost)):
+            _log.warning("lost %d snapshots of %s", unsaid, name)

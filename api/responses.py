@@ -132,7 +132,8 @@ def not_fresh_body(refusal: NotFresh, endpoints: tuple[str, ...]) -> NotFreshBod
         message = f"no snapshot was heard yet from {', '.join(endpoints)}: is the collector running?"
         return NotFreshBody(Error("unheard", message), "unheard", None)
     host, age = refusal.youngest.snapshot.host, refusal.age_seconds
-    message = f"{host}: the latest snapshot is {age:.1f} s old; is the collector running?"
+    why = "is the collector running?" if refusal.is_stale else "that is more than max_age admits"
+    message = f"{host}: the latest snapshot is {age:.1f} s old; {why}"
     return NotFreshBody(Error("stale", message), "stale", round(age, 3))
 
 
@@ -142,14 +143,14 @@ def metrics_body(selection: Selection) -> MetricsBody:
     snapshots = [host.snapshot for host in hosts]
     gpus = [_gpu_metrics(gpu, snapshot.host) for snapshot in snapshots for gpu in sorted(snapshot.gpus, key=_index)]
     unavailable = [snapshot for snapshot in snapshots if snapshot.source.state == "unavailable"]
-    is_placeholder = bool(unavailable) and not any(s.gpus for s in snapshots if s not in unavailable)
+    is_placeholder = bool(unavailable) and not any(s.gpus for s in snapshots if s.source.state != "unavailable")
     if is_placeholder:
         gpus = [_gpu_metrics(_PLACEHOLDER, unavailable[0].host)]
     silent = [] if is_placeholder else [snapshot.host for snapshot in unavailable if not snapshot.gpus]
     missing = sorted([*selection.missing, *silent])
     findings = [finding for chosen in selection.chosen for finding in _findings(chosen, is_placeholder)]
-    findings += [("degraded", f"{name}: left out, nothing to show") for name in missing]
-    status, message = max(findings, key=lambda finding: _FROM_BEST_TO_WORST.index(finding[0]), default=("ok", ""))
+    findings += [("degraded", f"{name}: left out, nothing fresh was heard") for name in selection.missing]
+    status, message = _worst(findings)
     return MetricsBody(
         timestamp=timestamp(oldest(hosts).snapshot.sampled_at_ns),
         gpus=gpus,
@@ -158,6 +159,15 @@ def metrics_body(selection: Selection) -> MetricsBody:
         error=Error(status, message) if message else None,
         missing_hosts=missing or UNSET,
     )
+
+
+def _worst(findings: list[tuple[Status, str]]) -> tuple[Status, str]:
+    """Return the status of the whole, and the first message that says why with how many others do."""
+    statuses: set[Status] = {status for status, _ in findings}
+    status: Status = max(statuses, key=_FROM_BEST_TO_WORST.index, default="ok")
+    messages = [message for of, message in findings if of == status]
+    more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
+    return status, messages[0] + more if messages else ""
 
 
 def timestamp(sampled_at_ns: int) -> str:
@@ -206,8 +216,10 @@ def _findings(chosen: Chosen, is_placeholder: bool) -> list[tuple[Status, str]]:
         return [("stalled", f"{snapshot.host}: {reason}")]
     if snapshot.source.state == "unavailable":
         return [("placeholder" if is_placeholder else "degraded", f"{snapshot.host}: {reason}")]
-    return [
-        ("degraded", f"{snapshot.host}: gpu-{gpu.index} is {gpu.state}: {gpu.error or _NO_REASON}")
+    messages = [f"{snapshot.host}: two collectors publish under this name"] if chosen.has_rival else []
+    messages += [
+        f"{snapshot.host}: gpu-{gpu.index} is {gpu.state}: {gpu.error or _NO_REASON}"
         for gpu in snapshot.gpus
         if gpu.state != "ok"
     ]
+    return [("degraded", message) for message in messages]

@@ -11,50 +11,53 @@ _UNREADY: tuple[Unready, ...] = ("placeholder", "stalled", "stale", "unheard")
 
 
 class Chosen(NamedTuple):
-    """A host that may be shown, and whether it is stale all the same, because the request admits that."""
+    """A host that may be shown, whether it is stale all the same, because the request admits that, and whether another
+    collector publishes under its name."""
 
     host: Host
     is_stale: bool
+    has_rival: bool = False
 
 
 class Selection(NamedTuple):
-    """The hosts to show, by name, and the names of those left out (an endpoint, where no host was heard yet). It holds
-    until the next of the chosen grows stale: `expires`, on the clock of `now`."""
+    """The hosts to show, by name, and the names of those left out (an endpoint, where no host was heard yet). None of
+    the chosen grows stale until `fresh_until`, on the clock of `now`."""
 
     chosen: list[Chosen]
     missing: list[str]
-    expires: float
+    fresh_until: float
 
 
 class NotFresh(NamedTuple):
-    """No host may be shown: the youngest that there is (None: nothing heard yet), its age, and in how many seconds,
-    at least 1, the next snapshot is expected."""
+    """No host may be shown: the youngest that there is (None: nothing heard yet), its age, whether it is stale (or only
+    older than the request admits), and in how many seconds, at least 1, the next snapshot is expected."""
 
     youngest: Host | None
     age_seconds: float | None
+    is_stale: bool
     retry_seconds: int
 
 
 def select(cache: Cache, name: str | None, max_age: float | None, now: float) -> Selection | NotFresh:
     """Choose among all hosts, or the one of that name, those not older than `max_age` or, for None, not stale."""
     hosts = [cache.hosts[known] for known in sorted(cache.hosts) if name in (None, known)]
-    chosen, missing, expires = [], [], math.inf
+    chosen, missing, fresh_until = [], [], math.inf
     for host in hosts:
         stale_after, age = cache.stale_after(host), host.age_seconds(now)
-        limit = stale_after if max_age is None else max_age
-        if age > limit:
+        if age > (stale_after if max_age is None else max_age):
             missing.append(host.snapshot.host)
             continue
-        chosen.append(Chosen(host, age > stale_after))
-        expires = min(expires, now - age + (limit if age > stale_after else min(limit, stale_after)))
+        chosen.append(Chosen(host, age > stale_after, now < host.rival_until))
+        if age <= stale_after:
+            fresh_until = min(fresh_until, host.sealed_at + stale_after)
     if not chosen:
-        return _not_fresh(hosts, now)
-    return Selection(chosen, missing + cache.unheard() if name is None else missing, expires)
+        return _not_fresh(cache, hosts, now)
+    return Selection(chosen, missing + cache.unheard() if name is None else missing, fresh_until)
 
 
 def oldest(hosts: Iterable[Host]) -> Host:
     """Return the host whose latest snapshot is oldest."""
-    return max(hosts, key=lambda host: host.age_seconds(0.0))
+    return min(hosts, key=lambda host: host.sealed_at)
 
 
 def unready(cache: Cache, now: float) -> Unready | None:
@@ -71,9 +74,10 @@ def unready(cache: Cache, now: float) -> Unready | None:
     return next((reason for reason in _UNREADY if reason in reasons), "unheard")
 
 
-def _not_fresh(hosts: list[Host], now: float) -> NotFresh:
+def _not_fresh(cache: Cache, hosts: list[Host], now: float) -> NotFresh:
     if not hosts:
-        return NotFresh(None, None, 1)
+        return NotFresh(None, None, is_stale=True, retry_seconds=1)
     youngest = min(hosts, key=lambda host: host.age_seconds(now))
     age = youngest.age_seconds(now)
-    return NotFresh(youngest, age, max(1, math.ceil(youngest.snapshot.interval_seconds - age)))
+    expected = max(1, math.ceil(youngest.snapshot.interval_seconds - age))
+    return NotFresh(youngest, age, age > cache.stale_after(youngest), expected)

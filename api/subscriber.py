@@ -1,31 +1,40 @@
 """The feed's end here: SUB sockets that connect, one for each endpoint.
 
-Frames in, snapshots out, to the one who asked for them. Nothing that a peer sends stops it: what is no snapshot is
-counted, logged at most once a minute, and dropped.
+Frames in, snapshots out, to the one who asked for them, with the earliest moment at which each may have arrived.
+Nothing that a peer sends stops it: what is no snapshot is counted, logged at most once a minute, and dropped.
 """
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterable
 
 import zmq
 import zmq.asyncio
 
+from api.seldom import Seldom
 from common import wire
 from common.snapshot import Snapshot
 
 _log = logging.getLogger(__name__)
 
-LOG_REJECTED_SECONDS = 60.0
+LOOK_SECONDS = 0.5
+AWAY_SECONDS = 1.0
+"""Who has not looked for so long, though one meant to look every `LOOK_SECONDS`, was away."""
+
+CATCH_UP_SECONDS = 1.0
+"""For how long after that what is read may have waited since."""
 
 SILENT_SECONDS = 60.0
 """An endpoint that says nothing for so long, or up to twice that, is connected to anew."""
 
+MAX_MESSAGE_BYTES = 2**20
+
 _OPTIONS = {
     zmq.IPV6: 1,
     zmq.LINGER: 0,
-    zmq.RCVHWM: 1000,
-    zmq.MAXMSGSIZE: 16 * 2**20,
+    zmq.RCVHWM: 100,
+    zmq.MAXMSGSIZE: MAX_MESSAGE_BYTES,
     zmq.HANDSHAKE_IVL: 3000,
     zmq.HEARTBEAT_IVL: 5000,
     zmq.HEARTBEAT_TIMEOUT: 15000,
@@ -34,21 +43,42 @@ _OPTIONS = {
 }
 
 
+class Lookout:
+    """Knows when this process was away (stopped, swapped out, asleep with the machine): what arrived meanwhile waited
+    in some buffer, and is not as young as it looks when it is read."""
+
+    def __init__(self, now: float) -> None:
+        self._looked_at = now
+        self._away_since = now
+        self._is_back_at = -math.inf
+
+    def look(self, now: float) -> float:
+        """Note that we look, and return the earliest moment at which what is read now may have arrived."""
+        if now - self._looked_at > AWAY_SECONDS:
+            if self._looked_at >= self._is_back_at:
+                self._away_since = self._looked_at
+            self._is_back_at = now + CATCH_UP_SECONDS
+        self._looked_at = now
+        return self._away_since if now < self._is_back_at else now
+
+
 class Subscriber:
     """Receives from every endpoint. `now` gives seconds on a clock that is never set back."""
 
     def __init__(
         self,
         endpoints: Iterable[str],
-        accept: Callable[[str, Snapshot], None],
+        accept: Callable[[str, Snapshot, float], object],
         reject: Callable[[str], None],
         now: Callable[[], float],
     ) -> None:
-        """`accept` is called with the endpoint and each snapshot, `reject` with the endpoint of what was none."""
+        """`accept` is called with the endpoint, each snapshot and when it arrived at the earliest, `reject` with the
+        endpoint of what was none."""
         self._accept = accept
         self._reject = reject
         self._now = now
-        self._rejected: dict[str, tuple[float, int]] = {}
+        self._lookout = Lookout(now())
+        self._rejected = Seldom()
         self._heard: set[str] = set()
         self._context = zmq.asyncio.Context()
         self._sockets = {endpoint: self._connect(endpoint) for endpoint in endpoints}
@@ -56,6 +86,7 @@ class Subscriber:
     async def serve(self) -> None:
         """Receive for ever. Cancel it only to end: a receive that is cancelled may lose a message."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._look())
             for endpoint, socket in self._sockets.items():
                 group.create_task(self._receive(endpoint, socket))
                 group.create_task(self._keep_connected(endpoint, socket))
@@ -77,13 +108,19 @@ class Subscriber:
         while True:
             frame = await socket.recv()
             self._heard.add(endpoint)
+            arrived = self._lookout.look(self._now())
             try:
-                self._accept(endpoint, wire.decode(frame))
+                self._accept(endpoint, wire.decode(frame), arrived)
             except wire.WireError as error:
                 self._reject(endpoint)
                 self._log_rejected(endpoint, error)
             # A receive that finds a message waiting does not yield, and a flood must not keep others from the loop.
             await asyncio.sleep(0)
+
+    async def _look(self) -> None:
+        while True:
+            self._lookout.look(self._now())
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _keep_connected(self, endpoint: str, socket: zmq.asyncio.Socket) -> None:
         """libzmq never comes back to a peer that broke the protocol, though another may have taken its place. To
@@ -96,9 +133,7 @@ class Subscriber:
                 socket.connect(endpoint)
 
     def _log_rejected(self, endpoint: str, error: wire.WireError) -> None:
-        logged_at, unlogged = self._rejected.get(endpoint, (-LOG_REJECTED_SECONDS, 0))
-        if self._now() - logged_at < LOG_REJECTED_SECONDS:
-            self._rejected[endpoint] = logged_at, unlogged + 1
-            return
-        self._rejected[endpoint] = self._now(), 0
-        _log.warning("dropped a message from %s: %s (%d more since the last such line)", endpoint, error, unlogged)
+        if dropped := self._rejected.count(endpoint, self._now()):
+            _log.warning(
+                "dropped a message from %s: %s (%d more since the last such line)", endpoint, error, dropped - 1
+            )

@@ -45,7 +45,7 @@ class CollectorSettings(_CommonSettings, frozen=True, kw_only=True):
     ] = field(default_factory=socket.gethostname)
     interval_seconds: Annotated[float, Meta(ge=0.05, le=3600, description="Time from one sample to the next.")] = 30.0
     feed_bind: Annotated[
-        str, Meta(description="Endpoint the feed is published on: `tcp://ADDRESS:PORT` or `ipc://PATH`.")
+        str, Meta(description="Endpoint the feed is published on: `tcp://ADDRESS:PORT` or `ipc:///PATH`.")
     ] = DEFAULT_FEED
     nvml_library: Annotated[
         str,
@@ -116,20 +116,23 @@ def load(kind: type[Settings], argv: Sequence[str], environ: Mapping[str, str]) 
     given = {name: environ[PREFIX + name.upper()] for name in names(kind) if environ.get(PREFIX + name.upper())}
     values: dict[str, Any] = {name: _value(kind, name, text) for name, text in (given | flags).items()}
     settings = kind(**values)
-    _check_collector(settings) if isinstance(settings, CollectorSettings) else _check_api(settings)
+    if isinstance(settings, CollectorSettings):
+        _check_collector(settings)
+    else:
+        _check_api(settings)
     return settings
 
 
 def expectation(kind: type[Struct], name: str) -> str:
     """Return what values a setting takes, in words, from its type."""
-    expected, low, high = _type(kind, name), "", ""
+    expected = _type(kind, name)
     if isinstance(expected, LiteralType):
         return "one of " + ", ".join(str(value) for value in expected.values)
     if isinstance(expected, BoolType):
         return "true or false"
     if isinstance(expected, IntType | FloatType):
-        low, high = f"{expected.ge:g}", f"{expected.le:g}"
-        return f"a {'whole ' if isinstance(expected, IntType) else ''}number from {low} to {high}"
+        whole = "whole " if isinstance(expected, IntType) else ""
+        return f"a {whole}number from {expected.ge:g} to {expected.le:g}"
     return "text"
 
 
@@ -194,11 +197,12 @@ def _is_number(value: object) -> bool:
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
-    known = {PREFIX + name.upper() for kind in (CollectorSettings, ApiSettings) for name in names(kind)}
+    known = {name.upper() for kind in (CollectorSettings, ApiSettings) for name in names(kind)}
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise SettingsError(f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in known:
+            near = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
+            hint = f"did you mean {PREFIX}{near[0]}?" if near else "--help lists them"
+            raise SettingsError(f"{name}: no such setting; {hint}")
 
 
 def _value(kind: type[Struct], name: str, text: str) -> object:
@@ -220,17 +224,23 @@ def _check_collector(settings: CollectorSettings) -> None:
     if address is not None and not is_loopback(address):
         raise _bad("feed_bind", settings.feed_bind, "on loopback; the feed is not encrypted and stays on this machine")
     if 0 < settings.stall_exit_seconds <= settings.stall_after_seconds:
-        raise _bad("stall_exit_seconds", settings.stall_exit_seconds, "0 or more than stall_after_seconds")
+        raise _bad(
+            "stall_exit_seconds",
+            settings.stall_exit_seconds,
+            f"0, or more than {PREFIX}STALL_AFTER_SECONDS ({settings.stall_after_seconds:g})",
+        )
 
 
 def _check_api(settings: ApiSettings) -> None:
     for endpoint in settings.feed_endpoints:
-        if _checked_endpoint("feed_connect", endpoint) == "*":
+        address = _checked_endpoint("feed_connect", endpoint)
+        ip = _ip(address or "")
+        if address == "*" or (ip and ip.is_unspecified):
             raise _bad("feed_connect", endpoint, "one machine's address")
     try:
         ipaddress.ip_address(settings.api_address)
     except ValueError:
-        raise _bad("api_address", settings.api_address, "an IP address") from None
+        raise _bad("api_address", settings.api_address, "an IP address, such as 127.0.0.1") from None
     if not is_loopback(settings.api_address) and not settings.api_allow_anonymous:
         expected = f"on loopback; set {PREFIX}API_ALLOW_ANONYMOUS=true to let whoever reaches it read"
         raise _bad("api_address", settings.api_address, expected)
@@ -238,11 +248,21 @@ def _check_api(settings: ApiSettings) -> None:
 
 def _checked_endpoint(name: str, endpoint: str) -> str | None:
     """Return the endpoint's address, None for a path."""
-    tcp = re.fullmatch(r"tcp://(\[[0-9A-Fa-f:.]+\]|\*|[A-Za-z0-9][A-Za-z0-9._-]*):([0-9]{1,5})", endpoint)
-    if tcp and 1 <= int(tcp[2]) < 2**16:
+    label = r"[A-Za-z0-9][A-Za-z0-9_-]*"
+    tcp = re.fullmatch(rf"tcp://(\[[0-9A-Fa-f:.]+\]|\*|{label}(?:\.{label})*\.?):([0-9]{{1,5}})", endpoint)
+    is_name = tcp and not re.fullmatch(r"\[.*|[0-9.]+", tcp[1])
+    if tcp and (is_name or _ip(tcp[1])) and 1 <= int(tcp[2]) < 2**16:
         return tcp[1]
     # 107 bytes is what a Unix socket's address can hold; a path that is no UTF-8 is not printable.
-    is_path = endpoint.isprintable() and re.fullmatch(r"ipc://[^@].*", endpoint)
+    is_path = endpoint.isprintable() and re.fullmatch(r"ipc:///.+", endpoint)
     if is_path and len(endpoint.encode()) <= len("ipc://") + 107:
         return None
-    raise _bad(name, endpoint, "an endpoint of the form tcp://ADDRESS:PORT or ipc://PATH")
+    raise _bad(name, endpoint, "an endpoint of the form tcp://ADDRESS:PORT or ipc:///PATH")
+
+
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return an endpoint's IP address, of version 6 in brackets; None: it is none."""
+    try:
+        return ipaddress.IPv6Address(text[1:-1]) if text.startswith("[") else ipaddress.IPv4Address(text)
+    except ValueError:
+        return None

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 GpuState = Literal["ok", "lost", "error", "unknown"]
 SourceState = Literal["ok", "unavailable", "stalled"]
 
-HOST_PATTERN = r"^[A-Za-z0-9._-]{1,253}$"
+HOST_PATTERN = r"[A-Za-z0-9._-]{1,253}"
 
 
 def _reading(title: str, unit: str, meaning: str) -> Meta:

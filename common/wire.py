@@ -13,6 +13,9 @@ from common.snapshot import HOST_PATTERN, Snapshot
 
 TOPIC_PREFIX = b"gpu.snapshot.v1."
 
+MAX_GPUS = 1024
+"""In one snapshot; no machine has more."""
+
 _LONGEST_MESSAGE = 300
 
 _host = re.compile(HOST_PATTERN)
@@ -43,7 +46,8 @@ def decode(frame: bytes) -> Snapshot:
 
     Raises:
         WireError: the frame has no topic of ours, no msgpack of a snapshot, another host in its topic than in its
-            body, or an envelope that cannot be (a number, a time or a duration that no clock or count gives).
+            body, an envelope that cannot be (a number, a time or a duration that no clock or count gives), or more
+            GPUs than any machine.
     """
     head, separator, body = frame.partition(b"\0")
     if not separator or not head.startswith(TOPIC_PREFIX):
@@ -60,6 +64,8 @@ def decode(frame: bytes) -> Snapshot:
 def _check_envelope(snapshot: Snapshot, topic_host: bytes) -> None:
     if not _host.fullmatch(snapshot.host) or snapshot.host.encode() != topic_host:
         raise WireError(f"host {snapshot.host!r} does not belong to the topic's {topic_host!r}")
+    if len(snapshot.gpus) > MAX_GPUS:
+        raise WireError(f"gpus: {len(snapshot.gpus)} are more than {MAX_GPUS}")
     for name in ("sequence", "sampled_at_ns"):
         # 2**64 - 1, the most that msgpack can carry, is a time in the year 2554.
         if getattr(snapshot, name) < 0:

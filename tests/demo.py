@@ -1,12 +1,15 @@
 """`python -m tests.demo`: both real processes, on imaginary GPUs, for someone who has none.
 
-The collector runs in this process, for that is where a fake library can take the binding's place; the API is a child.
+The collector runs in this process, for that is where a fake library can take the binding's place; the API is a child
+(`tests.demo_api`), which ends with this process, however that ends.
 It lives among the tests, which are not part of what is installed, so that imaginary data can never ship.
 """
 
+import argparse
 import asyncio
 import math
 import os
+import signal
 import sys
 import time
 
@@ -14,12 +17,16 @@ import pynvml
 
 from collector.__main__ import main as collect
 from common import process
-from common.settings import PREFIX, ApiSettings, CollectorSettings, SettingsError, load
+from common.settings import PREFIX, ApiSettings, CollectorSettings, SettingsError, load, names
 from tests.fakes import FakeNvml
 
 GPUS = 4
 PERIOD_SECONDS = 60.0
 API_GRACE_SECONDS = 5.0
+ASK_SECONDS = 0.1
+"""How often the API is asked whether it shows the imaginary GPUs yet."""
+
+PATH = "/api/v1/monitoring/gpu-metrics"
 
 _GIB = 2**30
 _MEMORY = 24 * _GIB
@@ -27,8 +34,14 @@ _DEFAULTS = {"HOST": "imaginary", "INTERVAL_SECONDS": "1"}
 
 _BANNER = """\
 This is a demonstration: {gpus} imaginary GPUs, made up in this process. No driver is asked and no number is real.
-Try, in another terminal:  curl http://{address}:{port}/api/v1/monitoring/gpu-metrics
 The feed is on {feed}. Ctrl-C ends both processes.
+"""
+_HINT = "Try, in another terminal:  curl http://{address}:{port}{path}"
+
+_DESCRIPTION = f"""\
+A demonstration: runs the collector and the API on {GPUS} imaginary GPUs, for someone who has none. No driver is asked
+and no number is real. It takes no flags but this one; the settings of both processes are taken from the environment,
+and mean what the README says: {{settings}}. What is not set has its usual value, but for {{defaults}}.
 """
 
 
@@ -60,31 +73,85 @@ def imaginary() -> FakeNvml:
 
 def run() -> int:
     """Run the demonstration until it is told to stop, and return the exit status."""
+    _parser().parse_args()
     for name, value in _DEFAULTS.items():
-        os.environ.setdefault(PREFIX + name, value)
+        # An empty variable counts as not set.
+        os.environ[PREFIX + name] = os.environ.get(PREFIX + name) or value
     imaginary().install_everywhere()
     return process.run(CollectorSettings, main)
 
 
 async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     """Run the collector here and the API beside it; return 0 when told to stop, else the status of what ended."""
+    _stop_on_hangup(stop)
     # Whoever moves the feed by one setting finds both ends there.
-    environment = {PREFIX + "FEED_CONNECT": settings.feed_bind} | os.environ
+    connect = PREFIX + "FEED_CONNECT"
+    environment = os.environ | {connect: os.environ.get(connect) or settings.feed_bind}
     try:
         api_settings = load(ApiSettings, [], environment)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    address, port = api_settings.api_address, api_settings.api_port
-    print(_BANNER.format(gpus=GPUS, address=address, port=port, feed=settings.feed_bind), end="", flush=True)
-    api = await asyncio.create_subprocess_exec(sys.executable, "-m", "api", env=environment)
+    print(_BANNER.format(gpus=GPUS, feed=settings.feed_bind), end="", flush=True)
+    # Nothing is ever written to the pipe: the API ends when it does.
+    command = (sys.executable, "-m", "tests.demo_api")
+    api = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, env=environment)
+    hinting = asyncio.create_task(_hint(api_settings, settings.host))
     collecting = asyncio.create_task(collect(settings, stop))
     answering = asyncio.create_task(api.wait())
     await asyncio.wait({collecting, answering}, return_when=asyncio.FIRST_COMPLETED)
-    was_told = stop.is_set()
+    hinting.cancel()
+    has_died = answering.done() and not stop.is_set()
+    if has_died:
+        sys.stderr.write(f"The demonstration ends: its API {_ending(answering.result())}.\n")
     stop.set()
     await _end(api, answering)
-    return await collecting or (0 if was_told else api.returncode or 1)
+    return await collecting or int(has_died)
+
+
+def _parser() -> argparse.ArgumentParser:
+    settings = [PREFIX + name.upper() for name in dict.fromkeys([*names(CollectorSettings), *names(ApiSettings)])]
+    defaults = [f"{PREFIX}{name}={value}" for name, value in _DEFAULTS.items()]
+    return argparse.ArgumentParser(
+        prog="python -m tests.demo",
+        description=_DESCRIPTION.format(settings=", ".join(settings), defaults=" and ".join(defaults)),
+        allow_abbrev=False,
+    )
+
+
+def _stop_on_hangup(stop: asyncio.Event) -> None:
+    """End as on SIGTERM when the terminal is closed, unless that is to be ignored, as under nohup."""
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, stop.set)
+
+
+async def _hint(settings: ApiSettings, host: str) -> None:
+    """Say what to try, once that works."""
+    address, port = settings.api_address, settings.api_port
+    while not await _shows(address, port, host):
+        await asyncio.sleep(ASK_SECONDS)
+    shown = f"[{address}]" if ":" in address else address
+    print(_HINT.format(address=shown, port=port, path=PATH), flush=True)
+
+
+async def _shows(address: str, port: int, host: str) -> bool:
+    """Return whether this demonstration's host is shown there: another program may have the port."""
+    try:
+        async with asyncio.timeout(1):
+            reader, writer = await asyncio.open_connection(address, port)
+            try:
+                writer.write(f"GET {PATH} HTTP/1.0\r\n\r\n".encode())
+                answer = await reader.read()
+            finally:
+                writer.close()
+    except OSError:  # TimeoutError is one
+        return False
+    return f'"host":"{host}"'.encode() in answer
+
+
+def _ending(status: int) -> str:
+    """Return how a process ended, in words."""
+    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
 
 async def _end(api: asyncio.subprocess.Process, answering: "asyncio.Task[int]") -> None:

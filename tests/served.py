@@ -14,7 +14,7 @@ from api.cache import Cache
 from tests.builders import make_cache, make_snapshot
 from tests.processes import PATIENCE_SECONDS, free_port
 
-GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HEALTHY = b'{"status":"ok"}'
 
 
@@ -72,10 +72,10 @@ class Client:
 class Served:
     """A server on a port of its own. `now` is its clock."""
 
-    def __init__(self, cache: Cache, now: Callable[[], float]) -> None:
+    def __init__(self, cache: Cache, now: Callable[[], float], address: str = "127.0.0.1") -> None:
         self.server = Server(Answers(cache), now)
         self.port = free_port()
-        self.server.listen("127.0.0.1", self.port)
+        self.server.listen(address, self.port)
 
     @contextlib.asynccontextmanager
     async def client(self, receive_buffer: int | None = None) -> AsyncIterator[Client]:

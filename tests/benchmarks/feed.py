@@ -108,8 +108,8 @@ class _Ours(_Hop):
         self._subscriber.close()
         self._publisher.close()
 
-    def _accept(self, endpoint: str, snapshot: Snapshot) -> None:
-        self._cache.accept(endpoint, snapshot, elapsed_seconds())
+    def _accept(self, endpoint: str, snapshot: Snapshot, arrived: float) -> None:
+        self._cache.accept(endpoint, snapshot, arrived)
         if self._answers.answer("GET", METRICS_PATH, {}, elapsed_seconds()).status == HTTPStatus.OK:
             self._arrive()
 

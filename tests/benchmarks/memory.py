@@ -56,7 +56,7 @@ async def _hear(feed: str, samples: int) -> None:
     """Listen to the feed until so many samples were published. Raises TimeoutError: they were not."""
     enough = asyncio.Event()
 
-    def accept(_endpoint: str, snapshot: Snapshot) -> None:
+    def accept(_endpoint: str, snapshot: Snapshot, _arrived: float) -> None:
         if snapshot.sequence + 1 >= samples:
             enough.set()
 

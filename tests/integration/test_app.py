@@ -7,6 +7,7 @@ import pytest
 
 from api.answers import METRICS_PATH
 from api.app import MAX_BODY_BYTES, MAX_HEADER_BYTES
+from tests.builders import make_cache, make_snapshot
 from tests.served import GET, HEALTHY, Served, request, serve
 
 
@@ -66,6 +67,15 @@ def test_a_request_may_arrive_byte_by_byte() -> None:
         ),
         (request("POST", METRICS_PATH, f"content-length: {MAX_BODY_BYTES + 1}"), 413, "body_too_large"),
         (request("GET", "/healthz", f"content-length: {10**30}", "expect: 100-continue"), 413, "body_too_large"),
+        (request("GET", "http://localhost"), 404, "not_found"),
+        (request("GET", f"http://localhost{METRICS_PATH}?max_age=nan"), 400, "bad_parameter"),
+        (request("GET", "http://localhost?max_age=5"), 404, "not_found"),
+        (request("GET", "localhost/healthz"), 404, "not_found"),
+        (request("GET", "http://rebound.example/healthz"), 400, "bad_host"),
+        (request("GET", "http://user@localhost/healthz"), 404, "not_found"),
+        (request("GET", "http:///healthz"), 404, "not_found"),
+        (request("GET", "ftp://localhost/healthz"), 404, "not_found"),
+        (b"GET http://localhost/healthz HTTP/1.1\r\n\r\n", 400, "bad_host"),
         (b"GET /healthz HTTP/1.1\r\n\r\n", 400, "bad_host"),
         (b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400, "bad_host"),
         (b"GET /healthz HTTP/1.1\r\nHost: a b\r\n\r\n", 400, "bad_host"),
@@ -95,7 +105,7 @@ def test_an_error_without_body_is_told_to_head(raw: bytes, status: int) -> None:
     async def story(served: Served) -> None:
         async with served.client() as client:
             assert (await client.ask(raw, has_body=False)).status == status
-            client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             assert (await client.rest()).startswith(b"" if status == 413 else b"HTTP/1.1 404 Not Found\r\n")
 
     serve(story)
@@ -104,9 +114,12 @@ def test_an_error_without_body_is_told_to_head(raw: bytes, status: int) -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        GET.replace(b"Host: a", b"Host:"),
-        GET.replace(b"Host: a", b"Host: [::1]:8480"),
-        GET.replace(b"Host: a", b"hOsT:   a.example:1  "),
+        GET.replace(b"Host: localhost", b"Host:"),
+        GET.replace(b"Host: localhost", b"Host: [::1]:8480"),
+        GET.replace(b"Host: localhost", b"hOsT:   a.LocalHost.:1  "),
+        GET.replace(b"Host: localhost", b"Host: 127.1.2.3:"),
+        GET.replace(b"/healthz", b"http://localhost:8480/healthz"),
+        GET.replace(b"/healthz", b"HTTPS://[::1]/healthz"),
         b"GET /healthz HTTP/1.0\r\n\r\n",
         b"\r\n" + GET,
         request("GET", "/healthz", f"content-length: {MAX_BODY_BYTES}") + b"x" * MAX_BODY_BYTES,
@@ -116,5 +129,22 @@ def test_an_error_without_body_is_told_to_head(raw: bytes, status: int) -> None:
 def test_an_odd_request_is_answered_all_the_same(raw: bytes) -> None:
     async def story(served: Served) -> None:
         assert (await served.ask(raw)).body == HEALTHY
+
+    serve(story)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["rebound.example", "localhost.example:8480", "127.0.0.1.example", "10.0.0.1", "[::2]", "[::]", "[", "a" * 300],
+)
+def test_on_loopback_only_names_of_loopback_are_answered_and_beyond_it_any(host: str) -> None:
+    async def story(served: Served) -> None:
+        asking = GET.replace(b"localhost", host.encode())
+        refused = await served.ask(asking)
+        assert (refused.status, refused.said["error"]["code"]) == (400, "bad_host")
+        assert "listens on loopback only" in refused.said["error"]["message"]
+        everywhere = Served(make_cache(make_snapshot()), lambda: 0.0, "0.0.0.0")  # noqa: S104 -- asked on loopback
+        assert (await everywhere.ask(asking)).body == HEALTHY
+        await everywhere.server.stop(0.0)
 
     serve(story)

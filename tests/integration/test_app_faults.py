@@ -1,18 +1,26 @@
 """HTTP when something goes wrong: hostile, slow and leaving clients, a fault of ours, the end."""
 
 import asyncio
+import contextlib
+import logging
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from api import app
+from api import app, connections
 from api.answers import Answers
-from api.app import MAX_HEADER_BYTES, Server
+from api.app import MAX_BODY_BYTES, MAX_HEADER_BYTES, Server
 from api.cache import Cache
 from tests.builders import make_cache, make_gpu, make_snapshot
-from tests.processes import PATIENCE_SECONDS
+from tests.processes import PATIENCE_SECONDS, ROOT, eventually, free_port, get
 from tests.served import GET, HEALTHY, Served, request, serve
 
 NEVER_SECONDS = 10 * PATIENCE_SECONDS
+BEGUN = request("POST", "/healthz", "content-length: 4", "expect: 100-continue")
 
 
 def large() -> Cache:
@@ -65,11 +73,10 @@ def test_a_fault_of_ours_is_logged_and_answered_and_the_connection_goes_on(caplo
 
 
 def test_a_client_that_does_not_read_keeps_nobody_waiting_and_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "IDLE_SECONDS", 0.5)
-
     async def story(served: Served) -> None:
+        monkeypatch.setattr(app, "IDLE_SECONDS", 0.1)
         async with served.client(4096) as slow:
-            slow.send(request())
+            await slow.ask(request(), has_body=False)
             assert (await served.ask(GET)).body == HEALTHY
             await served.server.stop(NEVER_SECONDS)
             assert not (await slow.rest()).endswith(b"}")
@@ -92,11 +99,10 @@ def test_a_connection_that_asks_nothing_is_closed(monkeypatch: pytest.MonkeyPatc
 def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind() -> None:
     async def story(served: Served) -> None:
         async with served.client(4096) as client:
-            client.send(request())
-            await client.answer(has_body=False)
+            await client.ask(request(), has_body=False)
         async with served.client() as client:
-            client.send(request("POST", "/healthz", "content-length: 4") + b"bo")
-            await served.ask(GET)
+            assert (await client.ask(BEGUN)).status == 100
+        assert (await served.ask(request("POST", "/healthz", f"content-length: {MAX_BODY_BYTES + 1}"))).status == 413
         await served.server.stop(NEVER_SECONDS)
 
     serve(story, large())
@@ -106,14 +112,13 @@ def test_a_request_in_flight_is_answered_before_the_end_and_no_other_is_taken() 
     async def story(served: Served) -> None:
         async with served.client() as idle, served.client() as client:
             await idle.ask(GET)
-            client.send(request("POST", "/healthz", "content-length: 4") + b"bo")
-            await served.ask(GET)
+            assert (await client.ask(BEGUN)).status == 100
             stopping = asyncio.create_task(served.server.stop(NEVER_SECONDS))
             await asyncio.sleep(0)
             with pytest.raises(ConnectionRefusedError):
                 await served.ask(GET)
             assert not stopping.done()
-            assert (await client.ask(b"dy")).status == 405
+            assert (await client.ask(b"body")).status == 405
             await stopping
             assert (await client.rest(), await idle.rest()) == (b"", b"")
 
@@ -128,3 +133,74 @@ def test_a_port_in_use_is_an_os_error() -> None:
             Server(Answers(make_cache()), lambda: 0.0).listen("127.0.0.1", served.port)
 
     serve(story)
+
+
+def test_beyond_the_most_connections_who_is_idle_for_longest_makes_room(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connections, "MOST", 4)
+
+    async def story(served: Served) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            busy, first, *others = [await stack.enter_async_context(served.client()) for _ in range(4)]
+            assert (await busy.ask(BEGUN)).status == 100
+            assert (await first.ask(GET)).body == HEALTHY
+            for _ in range(20):
+                assert (await served.ask(GET)).body == HEALTHY
+            newcomers = [await stack.enter_async_context(served.client()) for _ in range(2)]
+            assert [await other.rest() for other in others] == [b"", b""]
+            assert (await newcomers[0].ask(GET)).body == (await newcomers[1].ask(GET)).body == HEALTHY
+            assert (await first.ask(GET)).body == HEALTHY
+            assert (await busy.ask(b"body")).status == 405
+
+    serve(story)
+    assert len([record for record in caplog.records if record.name == "api.connections"]) == 1
+
+
+def test_who_comes_when_all_connections_are_busy_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MOST", 2)
+
+    async def story(served: Served) -> None:
+        async with served.client() as one, served.client() as other:
+            assert [(await client.ask(BEGUN)).status for client in (one, other)] == [100, 100]
+            async with served.client() as third:
+                assert await third.rest() == b""
+            assert (await other.ask(b"body")).status == 405
+            assert (await served.ask(GET)).body == HEALTHY
+
+    serve(story)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, sockets are not counted with files")
+def test_a_process_that_may_open_few_files_answers_beside_a_crowd_of_idle_connections(tmp_path: Path) -> None:
+    script = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); "
+    port, log = free_port(), tmp_path / "api.log"
+    settings = {"GPU_METRICS_API_PORT": str(port), "GPU_METRICS_FEED_CONNECT": f"tcp://127.0.0.1:{free_port()}"}
+    with log.open("wb") as written, contextlib.ExitStack() as stack:
+        api = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-c", f"{script} runpy.run_module('api', run_name='__main__')"],
+                cwd=ROOT,
+                env=os.environ | settings,
+                stderr=written,
+            )
+        )
+        stack.callback(api.kill)
+        eventually(lambda: get(port, "/healthz").status == 200)
+        for _ in range(600):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        assert [get(port, "/healthz").status for _ in range(10)] == [200] * 10
+    lines = log.read_text().splitlines()
+    assert [line for line in lines if "api.connections" in line] == [line for line in lines if "WARNING" in line]
+    assert len(lines) < 6
+
+
+def test_malformed_requests_are_not_logged_each(caplog: pytest.LogCaptureFixture) -> None:
+    async def story(served: Served) -> None:
+        async with served.client() as client:
+            client.send(b"hello\r\n\r\n")
+            assert (await client.rest()).startswith(b"HTTP/1.1 400 ")
+
+    with caplog.at_level(logging.INFO):
+        serve(story)
+    assert {record.name for record in caplog.records} <= {"api.app", "asyncio"}

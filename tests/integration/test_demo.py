@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -41,7 +42,6 @@ def _demo(api_port: int, feed_port: int, interval: str = "0.05") -> Iterator["su
         try:
             yield process
         finally:
-            # Told to end, not killed: it would leave its API behind.
             process.terminate()
             process.communicate(timeout=10)
 
@@ -93,13 +93,38 @@ def test_the_demo_s_numbers_move() -> None:
             body = _wait_for_body(api_port, unlike=body["timestamp"])
 
 
-def test_the_demo_says_first_what_it_is_and_what_to_try() -> None:
+def _wait_until_refused(port: int) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not _is_refused(port):
+        assert time.monotonic() < deadline, "the port is still held"
+        time.sleep(0.02)
+
+
+def test_the_demo_says_first_what_it_is_and_what_to_try_once_that_works() -> None:
     api_port, feed_port = _free_ports(2)
     with _demo(api_port, feed_port) as process:
         assert process.stdout is not None
-        first, second = process.stdout.readline(), process.stdout.readline()
+        first, second, third = (process.stdout.readline() for _ in range(3))
+        assert _body(api_port) is not None
     assert "imaginary GPUs" in first
-    assert f"curl http://127.0.0.1:{api_port}/api/v1/monitoring/gpu-metrics\n" in second
+    assert f"tcp://127.0.0.1:{feed_port}." in second
+    assert f"curl http://127.0.0.1:{api_port}/api/v1/monitoring/gpu-metrics\n" in third
+
+
+def test_help_says_what_the_demo_is_and_what_it_can_be_told() -> None:
+    command = [sys.executable, "-m", "tests.demo", "--help"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
+    assert told.stdout.startswith("usage: python -m tests.demo ")
+    assert "imaginary GPUs" in told.stdout
+    for name in ("GPU_METRICS_API_PORT", "GPU_METRICS_FEED_BIND", "GPU_METRICS_INTERVAL_SECONDS=1"):
+        assert name in told.stdout
+
+
+def test_a_flag_is_refused_for_the_demo_takes_none() -> None:
+    command = [sys.executable, "-m", "tests.demo", "--api-port", "1"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    assert told.returncode == 2
+    assert told.stderr.endswith("error: unrecognized arguments: --api-port 1\n")
 
 
 def test_a_subscriber_copied_from_the_feed_s_description_sees_the_demo() -> None:
@@ -120,11 +145,12 @@ def test_a_subscriber_copied_from_the_feed_s_description_sees_the_demo() -> None
     assert lines[4] == ["3", "Imaginary", "GPU", "ok", "None", "W"]
 
 
-def test_sigterm_ends_both_processes_of_the_demo_with_status_0() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_end_ends_both_processes_of_the_demo_with_status_0(number: signal.Signals) -> None:
     api_port, feed_port = _free_ports(2)
     with _demo(api_port, feed_port) as process:
         _wait_for_body(api_port)
-        process.terminate()
+        process.send_signal(number)
         _, log = process.communicate(timeout=10)
         assert process.returncode == 0, log
     assert _is_refused(api_port)
@@ -132,13 +158,37 @@ def test_sigterm_ends_both_processes_of_the_demo_with_status_0() -> None:
     assert log.count("stopped") == 2
 
 
+def test_a_demo_that_is_killed_leaves_no_api_behind() -> None:
+    api_port, feed_port = _free_ports(2)
+    with _demo(api_port, feed_port) as process:
+        _wait_for_body(api_port)
+        process.kill()
+        _, log = process.communicate(timeout=10)
+        _wait_until_refused(api_port)
+    assert process.returncode == -signal.SIGKILL
+    assert log.count("stopped") == 1
+
+
+def test_a_demo_whose_api_dies_says_how_and_ends_with_status_1() -> None:
+    api_port, feed_port = _free_ports(2)
+    with _demo(api_port, feed_port) as process:
+        _wait_for_body(api_port)
+        (api,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(api), signal.SIGKILL)
+        _, log = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert "The demonstration ends: its API was killed by SIGKILL.\n" in log
+
+
 @pytest.mark.parametrize("end", ["api", "feed"])
 def test_a_port_in_use_is_one_line_and_status_1(end: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         taken, (free,) = occupied.getsockname()[1], _free_ports(1)
         with _demo(*(taken, free) if end == "api" else (free, taken)) as process:
-            _, log = process.communicate(timeout=10)
+            out, log = process.communicate(timeout=10)
     assert process.returncode == 1
+    assert "curl" not in out
+    assert ("its API ended with status 1." in log) == (end == "api")
     (line,) = (line for line in log.splitlines() if "ERROR" in line)
     assert str(taken) in line
     assert "Address already in use" in line

@@ -11,7 +11,8 @@ import zmq
 import zmq.asyncio
 
 from api import subscriber
-from api.subscriber import LOG_REJECTED_SECONDS, Subscriber
+from api.seldom import SELDOM_SECONDS
+from api.subscriber import AWAY_SECONDS, CATCH_UP_SECONDS, LOOK_SECONDS, MAX_MESSAGE_BYTES, Lookout, Subscriber
 from common import wire
 from common.snapshot import Snapshot
 from tests.builders import make_frame, make_gpu, make_snapshot
@@ -51,6 +52,16 @@ class Feed:
             await self.subscribed()
             await self.send(frame)
 
+    async def is_subscribed_to_within(self, seconds: float) -> bool:
+        done, _ = await asyncio.wait({waiting := asyncio.ensure_future(self.subscribed())}, timeout=seconds)
+        waiting.cancel()
+        return bool(done)
+
+    async def speak(self, frame: bytes) -> None:
+        while True:
+            await self.send(frame)
+            await asyncio.sleep(0.001)
+
     async def send_parts(self, *frames: bytes) -> None:
         await self._socket.send_multipart(frames)
 
@@ -62,13 +73,18 @@ class Heard:
         self.feeds = feeds
         self.snapshots: asyncio.Queue[tuple[str, Snapshot]] = asyncio.Queue()
         self.rejected: list[str] = []
+        self.arrived: list[float] = []
         self.now = 0.0
         self.subscriber = Subscriber(
             [feed.endpoint for feed in feeds],
-            lambda endpoint, snapshot: self.snapshots.put_nowait((endpoint, snapshot)),
+            self._accept,
             self.rejected.append,
             lambda: self.now,
         )
+
+    def _accept(self, endpoint: str, snapshot: Snapshot, arrived: float) -> None:
+        self.arrived.append(arrived)
+        self.snapshots.put_nowait((endpoint, snapshot))
 
     async def next(self) -> tuple[str, int]:
         """Return where the next snapshot comes from, and its number."""
@@ -137,7 +153,6 @@ def test_two_endpoints_are_heard_beside_each_other() -> None:
     "garbage",
     [
         GARBAGE,
-        wire.TOPIC_PREFIX,
         wire.topic("node-1") + b"\x91" * 100_000,
         wire.topic("node-2") + make_frame().partition(b"\0")[2],
         wire.topic("node-1") + b"garbage",
@@ -173,7 +188,7 @@ def test_other_topics_do_not_reach_the_api_at_all() -> None:
 
 def test_garbage_is_logged_at_most_once_a_minute_with_how_much_there_was(caplog: pytest.LogCaptureFixture) -> None:
     async def story(heard: Heard, feed: Feed) -> None:
-        for heard.now in (0.0, LOG_REJECTED_SECONDS - 0.5, LOG_REJECTED_SECONDS, LOG_REJECTED_SECONDS + 0.5):
+        for heard.now in (0.0, SELDOM_SECONDS - 0.5, SELDOM_SECONDS, SELDOM_SECONDS + 0.5):
             await feed.send(GARBAGE, GARBAGE, frame(0))
             await heard.next()
         assert len(heard.rejected) == 8
@@ -214,25 +229,73 @@ def test_a_publisher_that_starts_anew_is_heard_again() -> None:
     hear(story)
 
 
-def test_one_publisher_that_ends_does_not_silence_the_other() -> None:
-    async def story(heard: Heard, feed: Feed) -> None:
-        heard.feeds[1].stop()
-        await feed.send(frame(3))
-        assert await heard.next() == (feed.endpoint, 3)
-
-    hear(story, feeds=2)
-
-
 def test_a_message_too_large_for_any_snapshot_is_not_taken_and_its_endpoint_is_heard_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(subscriber, "SILENT_SECONDS", 0.2)
 
     async def story(heard: Heard, feed: Feed) -> None:
-        await feed.send(wire.topic("node-1") + bytes(17 * 2**20))
+        await feed.send(wire.topic("node-1") + bytes(MAX_MESSAGE_BYTES))
         welcoming = asyncio.create_task(feed.send_to_every_newcomer(frame(1)))
         assert await heard.next() == (feed.endpoint, 1)
         assert heard.rejected == []
         welcoming.cancel()
 
     hear(story)
+
+
+def test_an_endpoint_that_speaks_is_left_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriber, "SILENT_SECONDS", 0.1)
+
+    async def story(_: Heard, feed: Feed) -> None:
+        speaking = asyncio.create_task(feed.speak(frame(0)))
+        while await feed.is_subscribed_to_within(0.35):
+            pass
+        speaking.cancel()
+
+    hear(story)
+
+
+def test_what_is_read_after_we_were_away_may_have_arrived_as_soon_as_we_had_gone() -> None:
+    async def story(heard: Heard, feed: Feed) -> None:
+        await feed.send(frame(0))
+        await heard.next()
+        heard.now = 100.0
+        await feed.send(frame(1), frame(2))
+        await heard.next()
+        await heard.next()
+        heard.now = 101.0
+        await feed.send(frame(3))
+        await heard.next()
+        assert heard.arrived == [0.0, 0.0, 0.0, 101.0]
+
+    hear(story)
+
+
+def test_nobody_speaks_and_yet_it_is_known_that_we_were_not_away() -> None:
+    async def story(heard: Heard, feed: Feed) -> None:
+        for heard.now in (0.9, 1.8, 2.7):
+            await asyncio.sleep(1.5 * LOOK_SECONDS)
+        await feed.send(frame(0))
+        await heard.next()
+        assert heard.arrived == [2.7]
+
+    hear(story)
+
+
+@pytest.mark.parametrize(
+    ("looks", "arrived"),
+    [
+        ([0.0], 0.0),
+        ([AWAY_SECONDS], AWAY_SECONDS),
+        ([0.5, 1.0, 1.5, 2.0], 2.0),
+        ([50.0], 0.0),
+        ([0.5, 50.0, 50.25, 50.0 + CATCH_UP_SECONDS / 2], 0.5),
+        ([0.5, 50.0, 50.0 + CATCH_UP_SECONDS], 50.0 + CATCH_UP_SECONDS),
+        ([50.0, 50.25, 90.0], 0.0),
+        ([50.0, 50.0 + CATCH_UP_SECONDS, 90.0], 50.0 + CATCH_UP_SECONDS),
+    ],
+)
+def test_a_look_tells_when_what_is_read_now_may_have_arrived(looks: list[float], arrived: float) -> None:
+    lookout = Lookout(0.0)
+    assert [lookout.look(now) for now in looks][-1] == arrived

@@ -1,6 +1,7 @@
 """Every cached GET, asked without a server: what is found, what is refused, and what was told before."""
 
 import gzip
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -151,11 +152,8 @@ def test_max_age_is_stricter_or_looser_for_one_request(max_age: str, now: float,
 def test_what_is_stale_is_refused_with_its_age_and_when_to_ask_again() -> None:
     answer = ask(healthy(), f"{METRICS_PATH}?max_age=1", now=10.5)
     assert answer.status == 503
-    assert read(answer) == {
-        "error": {"code": "stale", "message": "node-1: the latest snapshot is 10.5 s old; is the collector running?"},
-        "status": "stale",
-        "age_seconds": 10.5,
-    }
+    message = "node-1: the latest snapshot is 10.5 s old; that is more than max_age admits"
+    assert read(answer) == {"error": {"code": "stale", "message": message}, "status": "stale", "age_seconds": 10.5}
     assert header(answer, "Retry-After") == "20"
     assert (header(answer, "Cache-Control"), header(answer, "ETag"), header(answer, "Age")) == ("no-store", None, None)
 
@@ -248,3 +246,16 @@ def test_ready_is_another_thing_than_healthy(snapshots: list[Snapshot], now: flo
     assert (answer.status, body.get("status") or body["error"]["code"]) == (status, said)
     healthz = ask(answers, "/healthz", now=now)
     assert (healthz.status, healthz.body) == (200, b'{"status":"ok"}')
+
+
+@pytest.mark.parametrize("form", ["{path}?host=node-1&max_age={text}", "{path}?{text}"])
+def test_long_texts_of_clients_are_not_kept(form: str) -> None:
+    answers, megabytes = healthy(), 2**20
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            text = f"{number:060000}"
+            ask(answers, form.format(path=METRICS_PATH, text=text), {"Accept-Encoding": text})
+        assert tracemalloc.get_traced_memory()[0] < megabytes
+    finally:
+        tracemalloc.stop()

@@ -1,8 +1,14 @@
 """What was heard: what is news, what was lost, and how old it is."""
 
+import sys
+import time
+
 import pytest
 
 from api import cache as cache_module
+from api.seldom import SELDOM_SECONDS
+from common import clock
+from common.clock import elapsed_seconds
 from common.snapshot import Snapshot
 from tests.builders import ENDPOINT, make_cache, make_snapshot
 
@@ -80,6 +86,18 @@ def test_a_collector_that_starts_anew_is_news_and_its_numbers_count_by_themselve
     assert host.age_seconds(5.0) == 0.0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no clock goes on while the machine sleeps")
+def test_the_clock_of_ages_is_never_set_back_and_goes_on_while_the_machine_sleeps() -> None:
+    assert time.clock_gettime(time.CLOCK_BOOTTIME) <= elapsed_seconds() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def test_where_no_clock_goes_on_in_sleep_ages_are_told_by_one_that_is_never_set_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clock, "_CLOCK", None)
+    assert time.monotonic() <= elapsed_seconds() <= time.monotonic()
+
+
 def test_hosts_are_kept_apart() -> None:
     cache = make_cache(make_snapshot(host="a", sequence=9), now=0.0)
     cache.accept(OTHER, make_snapshot(host="b", sequence=2), 5.0)
@@ -112,12 +130,20 @@ def test_rejects_are_counted_by_endpoint() -> None:
     assert cache.rejected == {ENDPOINT: 2, OTHER: 1}
 
 
-def test_a_peer_that_invents_hosts_fills_the_cache_only_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peer_that_invents_hosts_fills_the_cache_only_so_far_and_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(cache_module, "MAX_HOSTS", 2)
     cache = make_cache(*(make_snapshot(host=f"invented-{number}") for number in range(5)))
     assert list(cache.hosts) == ["invented-0", "invented-1"]
     assert cache.rejected == {ENDPOINT: 3}
     assert cache.accept(ENDPOINT, make_snapshot(host="invented-1", sequence=1), 1.0)
+    cache.accept(ENDPOINT, make_snapshot(host="invented-5"), SELDOM_SECONDS)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"dropped a snapshot of invented-{number} from {ENDPOINT}: 2 hosts are known, and no more are taken "
+        f"({more} more since the last such line)"
+        for number, more in ((2, 0), (5, 2))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -137,3 +163,59 @@ def test_when_a_snapshot_grows_stale(setting: float, interval: float, duration: 
     snapshot = make_snapshot(interval_seconds=interval, duration_seconds=duration)
     cache = make_cache(snapshot, stale_after_setting=setting)
     assert cache.stale_after(cache.hosts["node-1"]) == stale_after
+
+
+def test_two_collectors_that_take_turns_under_one_name_are_told_of_and_a_new_start_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cache = make_cache()
+    for now, run in enumerate("abc"):
+        cache.accept(ENDPOINT, make_snapshot(run_id=run, sequence=now), float(now))
+    assert not caplog.records
+    assert cache.hosts["node-1"].rival_until < 0
+    for now, run in enumerate("bcbc", 3):
+        cache.accept(ENDPOINT, make_snapshot(run_id=run, sequence=now), float(now))
+    assert [record.getMessage()[:36] for record in caplog.records] == ["two collectors call themselves node-1"[:36]]
+    assert cache.hosts["node-1"].rival_until == 66.0
+
+
+@pytest.mark.parametrize(
+    ("repeat", "arrived", "age_at_20"),
+    [
+        (make_snapshot(sequence=7, held_seconds=11.0), 20.0, 11.0),
+        (make_snapshot(sequence=7, held_seconds=10.0), 20.0, 10.0),
+        (make_snapshot(sequence=7, held_seconds=9.0), 20.0, 10.0),
+        (make_snapshot(sequence=6, held_seconds=50.0), 20.0, 10.0),
+        (make_snapshot(sequence=7), 5.0, 15.0),
+    ],
+)
+def test_a_repeat_that_was_held_for_longer_than_we_thought_makes_it_older(
+    repeat: Snapshot, arrived: float, age_at_20: float
+) -> None:
+    cache = make_cache(make_snapshot(sequence=7), now=10.0)
+    version = cache.version
+    assert not cache.accept(ENDPOINT, repeat, arrived)
+    assert cache.hosts["node-1"].age_seconds(20.0) == age_at_20
+    assert (cache.version > version) == (age_at_20 > 10.0)
+
+
+def test_a_run_that_was_over_when_the_latest_was_sealed_is_no_news() -> None:
+    cache = make_cache(make_snapshot(run_id="new", held_seconds=5.0), now=20.0)
+    version = cache.version
+    assert not cache.accept(OTHER, make_snapshot(run_id="old", sequence=900, held_seconds=6.0), 20.5)
+    assert (cache.hosts["node-1"].snapshot.run_id, cache.hosts["node-1"].age_seconds(20.5)) == ("new", 5.5)
+    assert cache.version == version + 1
+    assert cache.accept(OTHER, make_snapshot(run_id="newer", held_seconds=5.5), 20.5)
+
+
+def test_what_was_lost_is_logged_at_most_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    cache = make_cache()
+    numbers = {0.0: 0, 1.0: 1, 2.0: 4, 61.0: 6, 62.0: 9, 63.0: 10}
+    for now, number in numbers.items():
+        cache.accept(ENDPOINT, make_snapshot(sequence=number), now)
+        cache.accept(ENDPOINT, make_snapshot(host="node-2", sequence=int(now)), now)
+    assert [record.getMessage() for record in caplog.records] == [
+        "lost 2 snapshots of node-1",
+        "lost 58 snapshots of node-2",
+        "lost 3 snapshots of node-1",
+    ]

@@ -9,6 +9,7 @@ import pytest
 from msgspec import Struct
 
 from api.responses import _ROWS, GpuMetrics, MetricsBody, Status
+from collector.nvml.codes import LIBRARY_NOT_FOUND, explain
 from collector.nvml.table import READS
 from common import settings
 from common.settings import PREFIX, ApiSettings, CollectorSettings
@@ -89,6 +90,11 @@ def test_the_endpoint_s_fields_are_all_described() -> None:
 def test_every_status_of_an_answer_is_explained_from_best_to_worst() -> None:
     rows = _table("**The answer's `status`**, best to worst; the worst wins:")
     assert [row[0] for row in rows][:-1] == [f"`{status}`" for status in get_args(Status)]
+
+
+def test_the_answer_without_a_driver_says_what_the_collector_says() -> None:
+    (message,) = re.findall(r'"code":"placeholder","message":"vm: (.*?)"', README)
+    assert message == explain(LIBRARY_NOT_FOUND)
 
 
 @pytest.mark.parametrize("kind", [Snapshot, Source, Cost, Gpu, StalledCall, SlowestCall])

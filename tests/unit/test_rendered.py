@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from api.cache import Cache
-from api.rendered import MAX_BODIES, Bodies, Rendered
+from api.rendered import MAX_KEPT, Bodies, Rendered
 from api.responses import metrics_body
 from api.selection import NotFresh, Selection
 from tests.builders import ENDPOINT, make_cache, make_gpu, make_snapshot, make_stalled_source
@@ -161,7 +161,7 @@ def test_a_body_knows_when_its_oldest_snapshot_was_sealed(held: float, now: floa
 
 
 def test_every_host_has_its_body_kept_however_many_there_are() -> None:
-    names = [f"node-{number}" for number in range(2 * MAX_BODIES)]
+    names = [f"node-{number}" for number in range(2 * MAX_KEPT)]
     bodies = Counted(make_cache(*(make_snapshot(host=name) for name in names)))
     for _ in range(3):
         for name in names:
@@ -170,10 +170,52 @@ def test_every_host_has_its_body_kept_however_many_there_are() -> None:
     assert bodies.made == len(names) + 1
 
 
-def test_whoever_asks_for_every_age_there_is_pushes_out_what_was_made_first() -> None:
+@pytest.mark.parametrize("cache", [make_cache(make_snapshot()), two_hosts()])
+def test_whoever_asks_for_every_age_there_is_gets_one_body_under_many_tags(cache: Cache) -> None:
+    bodies = Counted(cache)
+    default = bodies.get(1.0)
+    answers = [bodies.get(1.0, max_age=1.0 + number) for number in range(10 * MAX_KEPT)]
+    assert {answer.body for answer in answers} == {default.body}
+    assert len({answer.etag for answer in (default, *answers)}) == 1 + len(answers)
+    assert bodies.get(1.0) is default
+    assert bodies.made == 1
+
+
+def test_a_body_made_for_one_age_is_not_older_than_another_admits() -> None:
     bodies = Counted(make_cache(make_snapshot()))
-    ages = [float(number) for number in range(MAX_BODIES + 2)]
-    bodies_of_all = [bodies.get(0.0, max_age=age) for age in ages]
-    assert bodies.get(0.0, max_age=ages[-1]) is bodies_of_all[-1]
-    assert bodies.get(0.0, max_age=ages[1]) is bodies_of_all[1]
-    assert bodies.get(0.0, max_age=ages[0]) is not bodies_of_all[0]
+    assert bodies.get(10.0, max_age=20.0).body == bodies.get(10.0, max_age=10.0).body
+    assert bodies.refused(10.25, max_age=10.0)
+    assert not bodies.refused(10.25, max_age=20.0)
+
+
+def test_a_merged_body_that_waits_for_its_second_is_not_older_than_the_request_admits() -> None:
+    cache = two_hosts()
+    bodies = Counted(cache)
+    first = bodies.get(10.0)
+    for name in "ab":
+        cache.accept(ENDPOINT, make_snapshot(host=name, sequence=1), 10.25)
+    assert bodies.get(10.5, max_age=10.5).body is first.body
+    assert bodies.get(10.5, max_age=10.25).sealed_at == 10.25
+    assert bodies.get(10.5) is first
+
+
+def test_ages_that_choose_other_hosts_do_not_push_out_what_is_asked_for_without() -> None:
+    cache = make_cache()
+    for number in range(2 * MAX_KEPT):
+        cache.accept(ENDPOINT, make_snapshot(host=f"node-{number}"), float(number))
+    now = 2.0 * MAX_KEPT
+    bodies = Counted(cache)
+    default = bodies.get(now)
+    assert len({bodies.get(now, max_age=1.0 + number).body for number in range(2 * MAX_KEPT)}) == 2 * MAX_KEPT
+    assert bodies.get(now) is default
+
+
+def test_a_snapshot_that_turns_out_to_be_older_is_told_as_old_under_the_same_tag() -> None:
+    cache = make_cache(make_snapshot())
+    bodies = Counted(cache)
+    for host in (None, "node-1"):
+        before = bodies.get(1.0, host)
+        cache.accept(ENDPOINT, make_snapshot(held_seconds=cache.hosts["node-1"].age_seconds(1.0) + 5.0), 1.0)
+        after = bodies.get(1.0, host)
+        assert (after.sealed_at, after.etag) == (before.sealed_at - 5.0, before.etag)
+    assert bodies.refused(75.25 - 10.0)

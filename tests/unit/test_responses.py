@@ -220,9 +220,10 @@ def test_without_a_driver_there_is_one_placeholder_and_no_other_gpu(known: list[
 
 
 def test_there_is_no_placeholder_where_another_host_has_gpus() -> None:
-    said = said_of(make_snapshot(host="a"), missing("b"), missing("c", gpus=[make_unknown_gpu()]))
+    hosts = [make_snapshot(host="a"), missing("b"), missing("c", gpus=[make_unknown_gpu()])]
+    said = said_of(*hosts, endpoints=(ENDPOINT, OTHER))
     assert [(gpu["host"], gpu["status"]) for gpu in said["gpus"]] == [("a", "ok"), ("c", "unknown")]
-    assert (said["missing_hosts"], said["host"]) == (["b"], None)
+    assert (said["missing_hosts"], said["host"]) == (["b", OTHER], None)
 
 
 def test_the_only_fresh_host_is_named_though_others_are_missing() -> None:
@@ -236,7 +237,7 @@ def test_the_timestamp_of_several_hosts_is_the_one_of_the_oldest_snapshot() -> N
 
 
 def test_before_anything_was_heard_the_endpoints_are_named_and_there_is_no_age() -> None:
-    body = not_fresh_body(NotFresh(None, None, 1), (ENDPOINT, OTHER))
+    body = not_fresh_body(NotFresh(None, None, is_stale=True, retry_seconds=1), (ENDPOINT, OTHER))
     assert (body.status, body.error.code, body.age_seconds) == ("unheard", "unheard", None)
     assert f"{ENDPOINT}, {OTHER}" in body.error.message
 

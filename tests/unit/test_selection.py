@@ -67,32 +67,32 @@ def test_a_host_is_shown_up_to_its_limit_and_that_very_moment(
 
 
 @pytest.mark.parametrize(
-    ("now", "max_age", "expires"),
+    ("now", "max_age", "fresh_until"),
     [
         (0.0, None, 75.0),
         (30.0, None, 75.0),
-        (0.0, 10.0, 10.0),
+        (0.0, 10.0, 75.0),
         (0.0, 100.0, 75.0),
         (75.0, 100.0, 75.0),
-        (75.25, 100.0, 100.0),
+        (75.25, 100.0, math.inf),
     ],
 )
-def test_a_judgement_holds_until_the_host_grows_stale_or_too_old(
-    now: float, max_age: float | None, expires: float
+def test_it_is_known_until_when_a_host_is_fresh_whatever_age_the_request_admits(
+    now: float, max_age: float | None, fresh_until: float
 ) -> None:
-    assert selected(make_cache(make_snapshot()), now, max_age=max_age).expires == expires
+    assert selected(make_cache(make_snapshot()), now, max_age=max_age).fresh_until == fresh_until
 
 
-def test_hosts_are_chosen_by_name_and_the_judgement_holds_until_the_first_of_them_grows_stale() -> None:
+def test_hosts_are_chosen_by_name_and_are_fresh_until_the_first_of_them_grows_stale() -> None:
     selection = selected(two_hosts(), 30.0)
     assert [choice.host.snapshot.host for choice in selection.chosen] == ["a", "b"]
-    assert (selection.missing, selection.expires) == ([], 75.0)
+    assert (selection.missing, selection.fresh_until) == ([], 75.0)
 
 
 def test_a_stale_host_is_left_out_and_named_while_another_is_fresh() -> None:
     selection = selected(two_hosts(), 80.0)
     assert [choice.host.snapshot.host for choice in selection.chosen] == ["b"]
-    assert (selection.missing, selection.expires) == (["a"], 95.0)
+    assert (selection.missing, selection.fresh_until) == (["a"], 95.0)
 
 
 def test_one_host_is_judged_alone() -> None:
@@ -114,8 +114,8 @@ def test_an_endpoint_nobody_was_heard_from_is_missing_unless_one_host_was_asked_
 
 
 def test_before_anything_was_heard_there_is_neither_host_nor_age() -> None:
-    assert refused(make_cache(), 5.0) == NotFresh(None, None, 1)
-    assert refused(make_cache(), 5.0, max_age=math.inf) == NotFresh(None, None, 1)
+    assert refused(make_cache(), 5.0) == NotFresh(None, None, is_stale=True, retry_seconds=1)
+    assert refused(make_cache(), 5.0, max_age=math.inf) == NotFresh(None, None, is_stale=True, retry_seconds=1)
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,8 @@ def test_without_any_setting_the_defaults_are_those_of_the_contract() -> None:
         ("feed_connect", "ipc:///run/gpu feed", "ipc:///run/gpu feed"),
         ("feed_connect", "tcp://[::1]:8481", "tcp://[::1]:8481"),
         ("feed_connect", "tcp://node-1.example.org:1", "tcp://node-1.example.org:1"),
+        ("feed_connect", "tcp://node_1.3.:1", "tcp://node_1.3.:1"),
+        ("feed_connect", "tcp://[fe80::1.2.3.4]:1", "tcp://[fe80::1.2.3.4]:1"),
         ("log_level", "DEBUG", "DEBUG"),
     ],
 )
@@ -179,6 +181,15 @@ def test_a_bad_value_is_refused_by_name_with_what_would_be_right(kind: Any, name
         "tcp://*:8481",
         "tcp://a b:8481",
         "tcp://n\N{LATIN SMALL LETTER O WITH DIAERESIS}de:8481",
+        "tcp://[:::]:8481",
+        "tcp://[1.2.3]:8481",
+        "tcp://[127.0.0.1]:8481",
+        "tcp://1.2.3:8481",
+        "tcp://256.0.0.1:8481",
+        "tcp://a..b:8481",
+        "tcp://a.-b:8481",
+        "tcp://*.b:8481",
+        "ipc://*",
         "ipc://",
         "ipc://@abstract",
         "ipc:///run/\0",
@@ -203,6 +214,12 @@ def test_the_feed_binds_to_loopback(endpoint: str) -> None:
 )
 def test_the_feed_binds_nowhere_else(endpoint: str) -> None:
     assert "on loopback" in refusal(CollectorSettings, FEED_BIND=endpoint, HOST="node-1")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "[::]", "[0:0::0]", "*"])  # noqa: S104 -- refused, too
+def test_the_feed_is_connected_to_at_one_machines_address(address: str) -> None:
+    line = refusal(ApiSettings, FEED_CONNECT=f"tcp://127.0.0.1:8481,tcp://{address}:8481")
+    assert line.endswith(f"'tcp://{address}:8481' is not one machine's address")
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 -- refused is what it must be

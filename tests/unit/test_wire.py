@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from api import subscriber
 from common import wire
 from common.snapshot import Snapshot
 from tests.builders import (
@@ -123,6 +124,7 @@ def test_a_snapshot_without_one_of_its_keys_is_refused_by_name(key: str) -> None
         ({"source": {"state": "asleep"}}, "source.state"),
         ({"gpus": {}}, "gpus"),
         ({"gpus": [None]}, r"gpus\[0\]"),
+        ({"gpus": [GPU] * (wire.MAX_GPUS + 1)}, "gpus: 1025 are more than 1024"),
         ({"gpus": [GPU | {"memory_total_bytes": "many"}]}, "memory_total_bytes"),
         ({"gpus": [GPU | {"unavailable": {1: "x"}}]}, "unavailable"),
     ],
@@ -142,6 +144,8 @@ def test_a_value_that_cannot_be_is_refused_by_name(changes: dict[str, Any], name
         wire.encode(make_snapshot()).replace(b".v1.", b".v2."),
         wire.encode(make_snapshot()).replace(b"v1.node-1\0", b"v1.\xff\xfe\0"),
         wire.encode(make_snapshot()).replace(b"v1.node-1\0", b"v1.node-\0"),
+        wire.encode(make_snapshot(host="")),
+        wire.encode(make_snapshot(host="node 1\n")),
         with_body(b""),
         with_body(b"\xc0"),
         with_body(b"\xc1"),
@@ -195,3 +199,10 @@ def test_what_a_peer_writes_does_not_flood_the_log(changes: dict[str, Any]) -> N
         wire.decode(make_frame(**changes))
     assert len(str(refused.value)) < 500
     assert "\n" not in str(refused.value)
+
+
+def test_as_many_gpus_as_may_be_are_read_from_a_message_as_large_as_may_be() -> None:
+    gpus = [make_lost_gpu()] * wire.MAX_GPUS
+    frame = wire.encode(make_snapshot(gpus=gpus))
+    assert wire.decode(frame).gpus == gpus
+    assert len(frame) < subscriber.MAX_MESSAGE_BYTES

@@ -1,0 +1,79 @@
+"""Which connections are open, and which of them wait for a request: there is an end to how many there may be.
+
+Every connection costs a file descriptor, and a process that has none left can neither accept nor be asked how it is.
+Beyond the limit, who has been idle for longest makes room. Nothing here knows HTTP.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from api.seldom import Seldom
+
+try:
+    import resource
+except ImportError:  # Windows, where sockets are not counted with files
+    resource = None  # type: ignore[assignment]
+
+_log = logging.getLogger(__name__)
+
+MOST = 1000
+
+
+class Closable(Protocol):
+    """A connection, which is closed at once."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+def most_connections() -> int:
+    """Return how many connections this process can bear: half of the files it may open are left to the feeds."""
+    soft = -1 if resource is None else resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MOST if soft < 0 else min(MOST, soft // 2)
+
+
+class Connections:
+    """The connections of one server. `now` gives seconds on any clock."""
+
+    def __init__(self, most: int, now: Callable[[], float]) -> None:
+        self._most = most
+        self._now = now
+        self._open: set[Closable] = set()
+        self._idle: dict[Closable, None] = {}
+        self._full = Seldom()
+
+    def open(self, connection: Closable) -> bool:
+        """Take a connection, and return whether it was taken: if all others are busy, it is closed instead."""
+        if len(self._open) >= self._most:
+            self._log_full()
+            leaving = next(iter(self._idle), connection)
+            self.closed(leaving)
+            leaving.close()
+            if leaving is connection:
+                return False
+        self._open.add(connection)
+        self._idle[connection] = None
+        return True
+
+    def busy(self, connection: Closable) -> None:
+        """Note that a request was begun on it."""
+        self._idle.pop(connection, None)
+
+    def idle(self, connection: Closable) -> None:
+        """Note that it waits for the next request; for the first it does so from the start."""
+        if connection in self._open:
+            self._idle.setdefault(connection)
+
+    def closed(self, connection: Closable) -> None:
+        """Note that it is open no more."""
+        self._open.discard(connection)
+        self._idle.pop(connection, None)
+
+    def _log_full(self) -> None:
+        if closed := self._full.count("", self._now()):
+            _log.warning(
+                "%d connections are open, the most there may be: closed who was idle for longest (%d times)",
+                self._most,
+                closed,
+            )
