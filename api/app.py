@@ -28,7 +28,7 @@ from tornado.iostream import IOStream
 from api.answers import Answer, Answers, refusal
 from api.connections import Connections, most_connections
 from api.remembered import remembered
-from common.settings import is_loopback
+from common.endpoint import is_loopback
 
 _log = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 from msgspec.inspect import BoolType, FloatType, IntType, LiteralType, Metadata, type_info
 
+from common import endpoint
 from common.snapshot import HOST_PATTERN
 
 PREFIX = "GPU_METRICS_"
@@ -151,14 +152,6 @@ def default(kind: type[Struct], name: str) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if _is_number(value) else value or "empty"
 
 
-def is_loopback(address: str) -> bool:
-    """Return whether an IP address, or the name `localhost`, is this machine's own."""
-    try:
-        return address == "localhost" or ipaddress.ip_address(address.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise SettingsError(f"{message} (see --help)")
@@ -220,8 +213,8 @@ def _bad(name: str, text: object, expected: str) -> SettingsError:
 def _check_collector(settings: CollectorSettings) -> None:
     if not re.fullmatch(HOST_PATTERN, settings.host):
         raise _bad("host", settings.host, "a host name of letters, digits, '.', '_' and '-', at most 253")
-    address = _checked_endpoint("feed_bind", settings.feed_bind)
-    if address is not None and not is_loopback(address):
+    address = _address("feed_bind", settings.feed_bind)
+    if address is not None and not endpoint.is_loopback(address):
         raise _bad("feed_bind", settings.feed_bind, "on loopback; the feed is not encrypted and stays on this machine")
     if 0 < settings.stall_exit_seconds <= settings.stall_after_seconds:
         raise _bad(
@@ -232,37 +225,20 @@ def _check_collector(settings: CollectorSettings) -> None:
 
 
 def _check_api(settings: ApiSettings) -> None:
-    for endpoint in settings.feed_endpoints:
-        address = _checked_endpoint("feed_connect", endpoint)
-        ip = _ip(address or "")
-        if address == "*" or (ip and ip.is_unspecified):
-            raise _bad("feed_connect", endpoint, "one machine's address")
+    for feed in settings.feed_endpoints:
+        if endpoint.is_unspecified(_address("feed_connect", feed) or ""):
+            raise _bad("feed_connect", feed, "one machine's address")
     try:
         ipaddress.ip_address(settings.api_address)
     except ValueError:
         raise _bad("api_address", settings.api_address, "an IP address, such as 127.0.0.1") from None
-    if not is_loopback(settings.api_address) and not settings.api_allow_anonymous:
+    if not endpoint.is_loopback(settings.api_address) and not settings.api_allow_anonymous:
         expected = f"on loopback; set {PREFIX}API_ALLOW_ANONYMOUS=true to let whoever reaches it read"
         raise _bad("api_address", settings.api_address, expected)
 
 
-def _checked_endpoint(name: str, endpoint: str) -> str | None:
-    """Return the endpoint's address, None for a path."""
-    label = r"[A-Za-z0-9][A-Za-z0-9_-]*"
-    tcp = re.fullmatch(rf"tcp://(\[[0-9A-Fa-f:.]+\]|\*|{label}(?:\.{label})*\.?):([0-9]{{1,5}})", endpoint)
-    is_name = tcp and not re.fullmatch(r"\[.*|[0-9.]+", tcp[1])
-    if tcp and (is_name or _ip(tcp[1])) and 1 <= int(tcp[2]) < 2**16:
-        return tcp[1]
-    # 107 bytes is what a Unix socket's address can hold; a path that is no UTF-8 is not printable.
-    is_path = endpoint.isprintable() and re.fullmatch(r"ipc:///.+", endpoint)
-    if is_path and len(endpoint.encode()) <= len("ipc://") + 107:
-        return None
-    raise _bad(name, endpoint, "an endpoint of the form tcp://ADDRESS:PORT or ipc:///PATH")
-
-
-def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return an endpoint's IP address, of version 6 in brackets; None: it is none."""
+def _address(name: str, text: str) -> str | None:
     try:
-        return ipaddress.IPv6Address(text[1:-1]) if text.startswith("[") else ipaddress.IPv4Address(text)
+        return endpoint.address(text)
     except ValueError:
-        return None
+        raise _bad(name, text, "an endpoint of the form tcp://ADDRESS:PORT or ipc:///PATH") from None

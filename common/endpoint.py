@@ -1,0 +1,51 @@
+"""Endpoints and addresses as an operator writes them: what they name, and what can be none."""
+
+import ipaddress
+import re
+
+_LABEL = r"[A-Za-z0-9][A-Za-z0-9_-]*"
+_TCP = re.compile(rf"tcp://(\[[0-9A-Fa-f:.]+\]|\*|{_LABEL}(?:\.{_LABEL})*\.?):([0-9]{{1,5}})")
+_IPC = re.compile(r"ipc:///.+")
+_MOST_PATH_BYTES = 107  # what a Unix socket's address can hold
+
+
+def address(endpoint: str) -> str | None:
+    """Return the address in `tcp://ADDRESS:PORT`, None for `ipc:///PATH`.
+
+    Raises:
+        ValueError: it is neither, or names what cannot be: a port beyond 65535, half an address, too long a path.
+    """
+    tcp = _TCP.fullmatch(endpoint)
+    if tcp and (_is_name(tcp[1]) or _ip(tcp[1])) and 1 <= int(tcp[2]) < 2**16:
+        return tcp[1]
+    # A path that is no UTF-8 is not printable.
+    is_path = endpoint.isprintable() and _IPC.fullmatch(endpoint)
+    if is_path and len(endpoint.encode()) <= len("ipc://") + _MOST_PATH_BYTES:
+        return None
+    raise ValueError(endpoint)
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an IP address, or the name `localhost`, is this machine's own."""
+    try:
+        return address == "localhost" or ipaddress.ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def is_unspecified(address: str) -> bool:
+    """Return whether an endpoint's address means all of a machine's own, which nobody can connect to."""
+    ip = _ip(address)
+    return address == "*" or (ip is not None and ip.is_unspecified)
+
+
+def _is_name(address: str) -> bool:
+    return not re.fullmatch(r"\[.*|[0-9.]+", address)
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return an endpoint's IP address, of version 6 in brackets; None: it is none."""
+    try:
+        return ipaddress.IPv6Address(address[1:-1]) if address.startswith("[") else ipaddress.IPv4Address(address)
+    except ValueError:
+        return None
