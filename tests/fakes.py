@@ -1,22 +1,22 @@
 """Named fakes, for tests and for the demo. No pytest, no compiler and no driver is needed here.
 
-`FakeNvml` stands in for the NVIDIA library behind the binding: it takes the place of the `pynvml` functions
-that the service calls, answers what the binding would answer (bytes for texts, the binding's own structs) and
-fails with the binding's own errors. All above the binding stays real. Its answers are the C stand-in's.
+`FakeNvml` stands in for the NVIDIA library behind the binding: whoever asks the binding for one of the library's
+functions gets the fake's, be it the binding itself or who calls it by its symbol. All above the library stays real;
+a caller's buffer of the wrong size is a TypeError. Its answers are the C stand-in's.
 """
 
 from __future__ import annotations
 
-import ctypes
 import threading
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import pynvml
 
 from tests import standin
 from tests.standin import calls
+from tests.standin.control import FIELD_CALLS, known
+from tests.standin.symbols import Symbols, address, short
 
 if TYPE_CHECKING:
     import pytest
@@ -26,21 +26,35 @@ Value: TypeAlias = int | bytes | Callable[[int], int | bytes]
 _Where: TypeAlias = tuple[str, int | None]
 
 
-class FakeNvml:
+class Clock:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        """Start somewhere."""
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Return the seconds, as `time.monotonic` does."""
+        return self.now
+
+
+class FakeNvml(Symbols):
     """An NVIDIA library of `gpus` GPUs that does what a test tells it.
 
     GPUs are named by their physical number, which stays with a GPU when `order` changes; None means all of
-    them, and a word on one GPU goes before a word on all. Calls are named by the binding's functions (those
-    without one by their symbols); an unknown one is a ValueError.
+    them, and a word on one GPU goes before a word on all. Calls are named by their C symbols, or by the binding's
+    functions of another name (`nvmlInit`, which is how `calls` notes it); an unknown one is a ValueError.
     """
 
-    def __init__(self, gpus: int = 2) -> None:
-        """Start uninitialised, with healthy GPUs in order and the answers of the C stand-in."""
+    def __init__(self, gpus: int = 2, *, old: bool = False) -> None:
+        """Start uninitialised, with healthy GPUs in order and the answers of the C stand-in, or of its `old` build."""
+        super().__init__()
         #: How many GPUs there are, and which physical GPU each index is (indices left out keep their own).
         self.gpus = gpus
         self.order: list[int] = []
         #: Numbers and texts that are not the stand-in's, by name (standin.NUMBERS, TEXTS) and physical GPU.
         self.values: dict[_Where, Value] = {}
+        self.missing.update(standin.NEWER if old else ())
         #: What was called so far: the function and the physical GPU, None if it was about none.
         self.calls: list[_Where] = []
         #: Set once a call that was told to hang is inside.
@@ -50,6 +64,9 @@ class FakeNvml:
         self._failing: dict[_Where, int] = {}
         self._lost: set[int] = set()
         self._users = 0
+        self._instances: dict[int, int] = {}
+        self._records: dict[_Where, Sequence[Sequence[int]]] = {}
+        self._stride = 24
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> Self:
         """Take the binding's place until the test ends, and return self."""
@@ -69,11 +86,7 @@ class FakeNvml:
             "nvmlInit": self._init,
             "nvmlShutdown": self._shutdown,
             "nvmlErrorString": _error_string,
-            "nvmlDeviceGetCount": self._count,
-            "nvmlDeviceGetHandleByIndex": self._handle,
             "_nvmlGetFunctionPointer": self._pointer,
-            **{call: partial(self._system, call) for call in calls.SYSTEM},
-            **{call: partial(self._device, call) for call in calls.DEVICE},
         }
 
     def lose(self, gpu: int) -> None:
@@ -85,14 +98,14 @@ class FakeNvml:
         self._lost.discard(gpu)
 
     def fail(self, call: str, code: int, gpu: int | None = None) -> None:
-        """Make `call` fail with NVML's `code`."""
-        self._failing[_known(call), gpu] = code
+        """Make `call`, or the field value `field:ID` in a call that goes on, fail with NVML's `code`."""
+        self._failing[_named(call, FIELD_CALLS), gpu] = code
 
     def hang(self, call: str, gpu: int | None = None) -> None:
         """Keep whoever is in `call` there until `release()` or `heal()`; `entered` tells when someone is."""
         self.entered.clear()
         self._released.clear()
-        self._hanging.add((_known(call), gpu))
+        self._hanging.add((_named(call), gpu))
 
     def release(self) -> None:
         """Let every hanging call go on as if nothing had been, and hang no more."""
@@ -113,29 +126,50 @@ class FakeNvml:
         """Make the device's name these bytes, valid UTF-8 or not; None: what it was at first."""
         self.value("name", raw, gpu)
 
+    def mig(self, gpu: int, instances: int | None) -> None:
+        """Put a GPU into MIG mode with so many instances, 0 to 7; None: out of it, as it was at first."""
+        self._instances.pop(gpu, None)
+        if instances is not None:
+            self._instances[gpu] = instances
+
+    def xid(self, gpu: int, code: int, times: int = 1) -> None:
+        """Let XID error `code` happen; only who has registered before hears of it."""
+        for _ in range(times):
+            self._events.happen(gpu, address(gpu), code)
+
+    def processes(self, gpu: int, *processes: tuple[int, int]) -> None:
+        """Say which compute processes a GPU has: each one's pid and bytes (2**64 - 1: not available)."""
+        self._records["compute", gpu] = processes
+
+    def graphics(self, gpu: int, *processes: tuple[int, int]) -> None:
+        """Say which graphics processes a GPU has, as `processes`."""
+        self._records["graphics", gpu] = processes
+
+    def process_utilization(self, gpu: int, *samples: tuple[int, int, int, int, int]) -> None:
+        """Say what processes use of a GPU: pid, and percent of its SMs, memory, encoder and decoder.
+
+        They were sampled at `process_sampled_microseconds`, each a microsecond after the one before.
+        """
+        self._records["utilization", gpu] = samples
+
+    def stride(self, length: int) -> None:
+        """Let the running-processes calls _v3 write records of 16, 24 (as they do at first) or 32 bytes."""
+        self._stride = length
+
     def heal(self) -> None:
-        """Drop every fault: lost GPUs, errors, hangs. Count, order, values and names stay."""
+        """Drop every fault: lost GPUs, errors, hangs. All else that was told stays."""
         self._lost.clear()
         self._failing.clear()
         self.release()
 
-    def answer(self, call: str, gpu: int | None, *arguments: int) -> Any:
-        """Return what `call` answers when nothing is wrong; handles are made elsewhere.
+    def answer(self, symbol: str, gpu: int | None, *inputs: int, instance: int | None = None) -> Any:
+        """Return what a call of `calls.SYSTEM`, `DEVICE` or `MIG` answers when nothing is wrong; None of the others.
 
         Raises:
-            pynvml.NVMLError: an argument is out of range.
+            pynvml.NVMLError: an input is out of range, or what is asked for is not supported.
         """
-        if call in calls.DEVICE:
-            return calls.DEVICE[call](partial(self._look, gpu or 0), *arguments)
-        if call == "nvmlDeviceGetCount":
-            return self.gpus
-        name = {**calls.SYSTEM, **calls.RAW}.get(call)
-        return None if name is None else self._look(0, name)
-
-    def _look(self, gpu: int, name: str) -> int | bytes:
-        default = standin.answer(name, gpu)
-        value = self.values.get((name, gpu), self.values.get((name, None), default))
-        return value(gpu) if callable(value) else value
+        call = calls.table(gpu, instance).get(symbol)
+        return None if call is None else call.answer(_Asked(self, gpu or 0, instance), *inputs)
 
     def _enter(self, call: str, gpu: int | None = None) -> None:
         self.calls.append((call, gpu))
@@ -146,74 +180,63 @@ class FakeNvml:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_UNINITIALIZED)
         if gpu in self._lost:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
-        code = self._failing.get((call, gpu), self._failing.get((call, None)))
-        if code is not None:
+        code = self._fault(call, gpu)
+        if code:
             raise pynvml.NVMLError(code)
+
+    def _fault(self, call: str, gpu: int | None) -> int:
+        return self._failing.get((call, gpu), self._failing.get((call, None), 0))
 
     def _init(self) -> None:
         self._enter("nvmlInit")
+        if self._users == 0:
+            self._events.forget()
         self._users += 1
 
     def _shutdown(self) -> None:
         self._enter("nvmlShutdown")
         self._users -= 1
 
-    def _count(self) -> Any:
-        self._enter("nvmlDeviceGetCount")
-        return self.answer("nvmlDeviceGetCount", None)
-
-    def _system(self, call: str) -> Any:
-        self._enter(call)
-        return self.answer(call, None)
-
-    def _device(self, call: str, handle: Any, *arguments: int) -> Any:
-        gpu = _gpu_of(handle)
-        self._enter(call, gpu)
-        if gpu is None:
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-        return self.answer(call, gpu, *arguments)
+    def _instances_of(self, gpu: int) -> int | None:
+        return self._instances.get(gpu)
 
     def _physical(self, index: int) -> int | None:
         if not 0 <= index < self.gpus:
             return None
         return self.order[index] if index < len(self.order) else index
 
-    def _handle(self, index: int) -> Any:
-        gpu = self._physical(index)
-        self._enter("nvmlDeviceGetHandleByIndex", gpu)
-        if gpu is None:
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-        self.answer("nvmlDeviceGetHandleByIndex", gpu)
-        return ctypes.cast((gpu + 1) * _STRIDE, pynvml.c_nvmlDevice_t)
 
-    def _pointer(self, symbol: str) -> Callable[..., int]:
-        if symbol not in calls.RAW:
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
-        return partial(self._raw, symbol)
+class _Asked(NamedTuple):
+    """See `Asked` in the recipes."""
 
-    def _raw(self, call: str, out: Any) -> int:
-        try:
-            self._enter(call)
-            out._obj.value = self.answer(call, None)
-        except pynvml.NVMLError as failure:
-            return int(failure.value)
-        return 0
+    fake: FakeNvml
+    gpu: int
+    instance: int | None
 
+    def look(self, name: str) -> Any:
+        default = standin.answer(name, self.gpu, self.instance or 0)
+        value = self.fake.values.get((name, self.gpu), self.fake.values.get((name, None), default))
+        return value(self.gpu) if callable(value) else value
 
-#: Far enough apart, and never zero, as the addresses of real handles are.
-_STRIDE = 0x1000
+    def gpus(self) -> int:
+        return self.fake.gpus
 
+    def instances(self) -> int | None:
+        return self.fake._instances_of(self.gpu)
 
-def _gpu_of(handle: Any) -> int | None:
-    address = ctypes.cast(handle, ctypes.c_void_p).value
-    return None if address is None else address // _STRIDE - 1
+    def records(self, name: str) -> Sequence[Sequence[int]]:
+        return self.fake._records.get((name, self.gpu), ())
+
+    def stride(self) -> int:
+        return self.fake._stride
+
+    def fault(self, call: str) -> int:
+        return self.fake._fault(call, self.gpu)
 
 
 def _error_string(code: int) -> bytes:
     return standin.FAILURES.get(code, "Unknown Error").encode()
 
 
-def _known(call: str) -> str:
-    if call not in calls.ALL:
-        raise ValueError(f"the fake has no call {call!r}")
-    return call
+def _named(call: str, more: frozenset[str] = frozenset()) -> str:
+    return short(known(call, calls.ALL | more | frozenset(calls.SHORT.values())))

@@ -2,7 +2,8 @@
  *
  * Its answers stand in answers.def, its faults come from the file that NVML_STANDIN_CONTROL names (control.h),
  * NVML_STANDIN_GPUS is how many GPUs there are unless that file says (2), and NVML_STANDIN_SPIN_US makes every call
- * busy for that many microseconds. nvmlInit_v2 reads the variables. Without a control file no call makes a system call.
+ * busy for that many microseconds. Initialising reads the variables. Without a control file no call makes a system call.
+ * With OLD_DRIVER defined it lacks the symbols that drivers of 2016 lack.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
@@ -14,45 +15,34 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum { SUCCESS, UNINITIALIZED, INVALID_ARGUMENT, INSUFFICIENT_SIZE = 7, GPU_IS_LOST = 15 };
-enum { GPUS = 16, RULES = 256, WORD = 128, PATH = 4096, EVERY = -1, NONE = -2 };
+enum { SUCCESS, UNINITIALIZED, INVALID_ARGUMENT, NOT_SUPPORTED, NOT_FOUND = 6, INSUFFICIENT_SIZE, TIMEOUT = 10,
+       GPU_IS_LOST = 15, INSUFFICIENT_RESOURCES = 23, ARGUMENT_VERSION_MISMATCH = 25 };
+enum { GPUS = 16, INSTANCES = 7, RULES = 256, XIDS = 64, PROCESSES = 32, WORD = 128, PATH = 4096, EVERY = -1,
+       NONE = -2, WHOLE = -1 };
+enum { V1_BYTES = 16, V2_BYTES = 24, V3_BYTES = 32 };
 
 typedef unsigned int uint;
+typedef unsigned long long ull;
 typedef int nvmlReturn_t;
 typedef struct nvmlDevice_st { char unused; } *nvmlDevice_t;
-typedef struct { uint gpu, memory; } nvmlUtilization_t;
-typedef struct { unsigned long long total, free, used; } nvmlMemory_t;
-typedef struct {
-    char busId[16];
-    uint domain, bus, device, pciDeviceId, pciSubSystemId, reserved[4];
-} nvmlPciInfo_v2_t;
 
 /* ---- the answers ---- */
 
-#define TEXT(name, format)
-#define FAILURE(code, text)
 #define NUMBER(name, first, step) name,
 enum number {
 #include "answers.def"
     NUMBERS
 };
-#undef NUMBER
 #define NUMBER(name, first, step) { #name, first, step },
-static const struct { const char *name; unsigned long long first, step; } numbers[] = {
+static const struct { const char *name; ull first, step; } numbers[] = {
 #include "answers.def"
 };
-#undef NUMBER
-#undef TEXT
-#define NUMBER(name, first, step)
 #define TEXT(name, format) static const char text_##name[] = format;
 #include "answers.def"
-#undef TEXT
-#undef FAILURE
-#define TEXT(name, format)
-#define FAILURE(code, text) case code: return text;
 
 const char *nvmlErrorString(nvmlReturn_t result) {
     switch (result) {
+#define FAILURE(code, text) case code: return text;
 #include "answers.def"
     }
     return "Unknown Error";
@@ -62,7 +52,8 @@ const char *nvmlErrorString(nvmlReturn_t result) {
 
 /* ---- what every call goes through ---- */
 
-static struct nvmlDevice_st devices[GPUS];
+/* Of each GPU, the whole and then its MIG instances. */
+static struct nvmlDevice_st devices[GPUS][1 + INSTANCES];
 static long spin_us;
 static atomic_int users, generation;
 
@@ -74,14 +65,18 @@ static void spin(void) {
     while ((now.tv_sec - from.tv_sec) * 1000000 + (now.tv_nsec - from.tv_nsec) / 1000 < spin_us);
 }
 
+static void pause_briefly(void) {
+    const struct timespec pause = { 0, 1000000 };
+    nanosleep(&pause, NULL);
+}
+
 static nvmlReturn_t faults(const char *call, int gpu) {
     spin();
     if (!*control_path) return SUCCESS;
     refresh();
     int *volatile nowhere = NULL, code = SUCCESS;
     if (told_to("crash", call, gpu, &code)) *nowhere = 0;
-    for (const struct timespec pause = { 0, 1000000 }; told_to("hang", call, gpu, &code); refresh())
-        nanosleep(&pause, NULL);
+    for (; told_to("hang", call, gpu, &code); refresh()) pause_briefly();
     if (gpu >= 0 && told.lost[gpu]) return GPU_IS_LOST;
     told_to("error", call, gpu, &code);
     return code;
@@ -92,11 +87,23 @@ static nvmlReturn_t enter(const char *call, int gpu) {
     return users > 0 && generation == told.generation ? fault : UNINITIALIZED;
 }
 
-static int gpu_of(nvmlDevice_t device) {
-    return device >= devices && device < devices + GPUS ? (int)(device - devices) : NONE;
+static int place_of(nvmlDevice_t device) {
+    const nvmlDevice_t first = &devices[0][0], end = first + sizeof devices / sizeof *first;
+    return device >= first && device < end ? (int)(device - first) : NONE;
 }
 
-static unsigned long long number(enum number n, int gpu) {
+static int gpu_of(nvmlDevice_t device) {
+    int place = place_of(device);
+    return place == NONE ? NONE : place / (1 + INSTANCES);
+}
+
+/* WHOLE for a GPU's handle; a MIG instance's number for a handle of one that there is. */
+static int instance_of(nvmlDevice_t device, int gpu) {
+    int instance = gpu == NONE ? NONE : place_of(device) % (1 + INSTANCES) - 1;
+    return instance < 0 || (told.is_mig[gpu] && instance < told.instances[gpu]) ? instance : NONE;
+}
+
+static ull number(enum number n, int gpu) {
     return told.is_set[n][gpu] ? told.value[n][gpu] : numbers[n].first + numbers[n].step * (unsigned)gpu;
 }
 
@@ -107,54 +114,51 @@ static nvmlReturn_t put(char *out, uint size, const char *text) {
     return SUCCESS;
 }
 
-static nvmlReturn_t put_for(char *out, uint size, const char *format, int gpu) {
+static nvmlReturn_t put_for(char *out, uint size, const char *format, int gpu, int instance) {
     char text[WORD];
-    snprintf(text, sizeof text, format, gpu + 1);
+    snprintf(text, sizeof text, format, gpu + 1, instance);
     return put(out, size, text);
 }
 
 #define ENTER(gpu) do { nvmlReturn_t code = enter(__func__, gpu); if (code) return code; } while (0)
-#define ENTER_DEVICE(device, usable) \
+/* On a GPU or a MIG instance: `instance` tells which. */
+#define ENTER_EITHER(device, usable) \
     int gpu = gpu_of(device); \
     ENTER(gpu); \
-    if (gpu == NONE || !(usable)) return INVALID_ARGUMENT
-
-/* One line for each call that answers one text or one unsigned number. */
-#define SYSTEM_TEXT(call, name) \
-    nvmlReturn_t call(char *out, uint size) { ENTER(NONE); return put(out, size, text_##name); }
-#define DEVICE_TEXT(call, name) \
-    nvmlReturn_t call(nvmlDevice_t device, char *out, uint size) { \
-        ENTER_DEVICE(device, out); return put_for(out, size, text_##name, gpu); }
-#define DEVICE_NUMBER(call, name) \
-    nvmlReturn_t call(nvmlDevice_t device, uint *out) { \
-        ENTER_DEVICE(device, out); *out = (uint)number(name, gpu); return SUCCESS; }
+    int instance = instance_of(device, gpu); \
+    if (instance == NONE || !(usable)) return INVALID_ARGUMENT
+/* On a GPU only. */
+#define ENTER_DEVICE(device, usable) ENTER_EITHER(device, (usable) && instance == WHOLE)
+/* On a GPU that is not in MIG mode. */
+#define ENTER_UNDIVIDED(device, usable) ENTER_DEVICE(device, usable); if (told.is_mig[gpu]) return NOT_SUPPORTED
+/* On a MIG instance only. */
+#define ENTER_INSTANCE(device, usable) ENTER_EITHER(device, (usable) && instance != WHOLE)
 
 /* ---- the calls ---- */
 
-nvmlReturn_t nvmlInit_v2(void) {
+static void forget_event_sets(void);
+
+static nvmlReturn_t initialise(const char *call) {
     const char *busy = getenv("NVML_STANDIN_SPIN_US"), *count = getenv("NVML_STANDIN_GPUS");
     spin_us = busy ? atol(busy) : 0;
     gpus_untold = count ? atoi(count) : 2;
     use_control(getenv("NVML_STANDIN_CONTROL"));
-    nvmlReturn_t fault = faults(__func__, NONE);
+    nvmlReturn_t fault = faults(call, NONE);
     if (fault) return fault;
     if (generation != told.generation) users = 0;
+    if (!users) forget_event_sets();
     generation = told.generation;
     users++;
     return SUCCESS;
 }
 
+nvmlReturn_t nvmlInit_v2(void) { return initialise(__func__); }
+
+#ifndef OLD_DRIVER
+nvmlReturn_t nvmlInitWithFlags(uint flags) { (void)flags; return initialise(__func__); }
+#endif
+
 nvmlReturn_t nvmlShutdown(void) { ENTER(NONE); users--; return SUCCESS; }
-
-SYSTEM_TEXT(nvmlSystemGetDriverVersion, driver_version)
-SYSTEM_TEXT(nvmlSystemGetNVMLVersion, nvml_version)
-
-nvmlReturn_t nvmlSystemGetCudaDriverVersion_v2(int *out) {
-    ENTER(NONE);
-    if (!out) return INVALID_ARGUMENT;
-    *out = (int)number(cuda_driver_version, 0);
-    return SUCCESS;
-}
 
 nvmlReturn_t nvmlDeviceGetCount_v2(uint *out) {
     ENTER(NONE);
@@ -168,51 +172,12 @@ nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(uint index, nvmlDevice_t *out) {
     int gpu = index < (uint)told.gpus ? told.order[index] : NONE;
     ENTER(gpu);
     if (gpu == NONE || !out) return INVALID_ARGUMENT;
-    *out = &devices[gpu];
+    *out = &devices[gpu][0];
     return SUCCESS;
 }
 
-nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *out, uint size) {
-    ENTER_DEVICE(device, out);
-    return put(out, size, told.name[gpu][0] ? told.name[gpu] : text_name);
-}
-
-DEVICE_TEXT(nvmlDeviceGetUUID, uuid)
-DEVICE_NUMBER(nvmlDeviceGetPowerUsage, power_draw_milliwatts)
-
-nvmlReturn_t nvmlDeviceGetPciInfo_v2(nvmlDevice_t device, nvmlPciInfo_v2_t *out) {
-    ENTER_DEVICE(device, out);
-    *out = (nvmlPciInfo_v2_t){
-        .domain = (uint)number(pci_domain, gpu), .bus = (uint)number(pci_bus, gpu),
-        .device = (uint)number(pci_device, gpu), .pciDeviceId = (uint)number(pci_device_id, gpu),
-        .pciSubSystemId = (uint)number(pci_subsystem_id, gpu) };
-    return put_for(out->busId, sizeof out->busId, text_pci_bus_id, gpu);
-}
-
-nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *out) {
-    ENTER_DEVICE(device, out);
-    out->gpu = (uint)number(utilization_gpu_percent, gpu);
-    out->memory = (uint)number(utilization_memory_percent, gpu);
-    return SUCCESS;
-}
-
-nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *out) {
-    ENTER_DEVICE(device, out);
-    *out = (nvmlMemory_t){ .total = number(memory_total_bytes, gpu), .free = number(memory_free_bytes, gpu),
-                           .used = number(memory_used_bytes, gpu) };
-    return SUCCESS;
-}
-
-nvmlReturn_t nvmlDeviceGetTemperature(nvmlDevice_t device, uint sensor, uint *out) {
-    ENTER_DEVICE(device, out && sensor == 0);
-    *out = (uint)number(temperature_gpu_celsius, gpu);
-    return SUCCESS;
-}
-
-nvmlReturn_t nvmlDeviceGetClockInfo(nvmlDevice_t device, uint type, uint *out) {
-    static const enum number clocks[] = { clock_graphics_megahertz, clock_sm_megahertz, clock_memory_megahertz,
-                                          clock_video_megahertz };
-    ENTER_DEVICE(device, out && type < 4);
-    *out = (uint)number(clocks[type], gpu);
-    return SUCCESS;
-}
+#include "readings.h"
+#include "fields.h"
+#include "mig.h"
+#include "processes.h"
+#include "events.h"

@@ -1,5 +1,6 @@
 """What was recorded from a library is what the replay answers."""
 
+import ctypes
 import json
 import os
 import subprocess
@@ -11,7 +12,8 @@ import pynvml
 import pytest
 
 from tests.capture import record, replay
-from tests.standin import StandIn, calls
+from tests.standin import StandIn, build, calls
+from tests.standin.structs import EventData
 
 
 def _capture(file: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -21,8 +23,13 @@ def _capture(file: Path, *arguments: str, **environment: str) -> subprocess.Comp
 
 @pytest.fixture
 def captured(standin: StandIn, tmp_path: Path) -> Path:
-    """Return a capture of three GPUs: one whole, one that lacks things, one lost."""
-    standin.gpus(3)
+    """Return a capture of four GPUs: one whole, one that lacks things, one lost, one in MIG mode."""
+    standin.gpus(4)
+    standin.mig(3, 2)
+    standin.processes(0, (4711, 2**33), (4712, 2**64 - 1))
+    standin.process_utilization(0, (4711, 51, 52, 53, 54))
+    standin.stride(32)
+    standin.fail("field:82", 3, gpu=1)
     standin.fail("nvmlDeviceGetPowerUsage", 3, gpu=1)
     standin.fail("nvmlDeviceGetMemoryInfo", 25, gpu=1)
     standin.name(b"\xff\xfe broken", gpu=1)
@@ -52,16 +59,28 @@ def test_a_capture_says_with_what_it_was_made(captured: Path) -> None:
 
 
 def test_a_capture_holds_every_call_of_the_service(captured: Path) -> None:
-    assert {entry["call"] for entry in _entries(captured)} == calls.ALL
+    assert {entry["call"] for entry in _entries(captured)} == calls.ALL - {"nvmlInitWithFlags"}
 
 
 def test_errors_are_recorded_by_code_and_name(captured: Path) -> None:
-    errors = [entry["error"] for entry in _entries(captured) if "error" in entry]
-    assert errors == [
-        {"code": 25, "name": "Argument Version Mismatch"},
-        {"code": 3, "name": "NVML_ERROR_NOT_SUPPORTED"},
-        {"code": 15, "name": "NVML_ERROR_GPU_IS_LOST"},
-    ]
+    errors = {(entry["call"], *entry["arguments"]): entry["error"] for entry in _entries(captured) if "error" in entry}
+    assert errors["nvmlDeviceGetMemoryInfo", 1] == {"code": 25, "name": "Argument Version Mismatch"}
+    assert errors["nvmlDeviceGetPowerUsage", 1] == {"code": 3, "name": "NVML_ERROR_NOT_SUPPORTED"}
+    assert errors["nvmlDeviceGetFieldValues", 1, 82, 0] == {"code": 3, "name": "NVML_ERROR_NOT_SUPPORTED"}
+    assert errors["nvmlDeviceGetHandleByIndex_v2", 2] == {"code": 15, "name": "NVML_ERROR_GPU_IS_LOST"}
+
+
+def test_what_is_variable_in_length_is_recorded_whole(captured: Path) -> None:
+    entries = {
+        (entry["call"], *entry["arguments"], entry.get("mig")): entry.get("result") for entry in _entries(captured)
+    }
+    everyone = 2**32 - 1
+    assert entries["nvmlDeviceGetComputeRunningProcesses_v3", 0, None] == {
+        "stride": 32,
+        "records": [[4711, 2**33, everyone, everyone, 0], [4712, 2**64 - 1, everyone, everyone, 0]],
+    }
+    assert entries["nvmlDeviceGetProcessUtilization", 0, None] == [[4711, 1700000000000000, 51, 52, 53, 54]]
+    assert entries["nvmlDeviceGetName", 3, 1] == "NVIDIA Stand-In MIG 1g.10gb"
 
 
 def test_a_replay_gives_the_bindings_own_types(captured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +100,28 @@ def test_a_replay_lacks_what_was_not_captured(captured: Path, monkeypatch: pytes
     pynvml.nvmlInit()
     with pytest.raises(pynvml.NVMLError_FunctionNotFound):
         pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(0))
+
+
+def test_a_replay_lacks_the_symbols_that_the_library_lacked(
+    standin: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, library = tmp_path / "old.json", build(tmp_path, old=True)
+    assert _capture(file, "--library", str(library), **standin.environment()).returncode == 0
+    replay(file).install(monkeypatch)
+    assert list(record()) == _entries(file)
+    with pytest.raises(pynvml.NVMLError_FunctionNotFound):
+        pynvml._nvmlGetFunctionPointer("nvmlDeviceGetFieldValues")
+
+
+def test_a_replay_hears_of_xid_errors(captured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = replay(captured).install(monkeypatch)
+    pynvml.nvmlInit()
+    events = pynvml.nvmlEventSetCreate()
+    pynvml.nvmlDeviceRegisterEvents(pynvml.nvmlDeviceGetHandleByIndex(0), 8, events)
+    fake.xid(0, 79)
+    data = EventData()
+    assert pynvml._nvmlGetFunctionPointer("nvmlEventSetWait_v2")(events, ctypes.byref(data), 0) == 0
+    assert data.eventData == 79
 
 
 def test_a_replay_can_be_told_to_misbehave(captured: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ import pynvml
 import pytest
 
 from tests.fakes import FakeNvml
-from tests.standin import calls
 
 
 @pytest.fixture
@@ -68,7 +67,24 @@ def test_a_raw_call_fills_its_argument_and_returns_a_code(fake: FakeNvml) -> Non
 @pytest.mark.usefixtures("fake")
 def test_a_symbol_that_is_not_faked_is_function_not_found() -> None:
     with pytest.raises(pynvml.NVMLError_FunctionNotFound):
-        pynvml._nvmlGetFunctionPointer("nvmlDeviceGetMemoryInfo_v2")
+        pynvml._nvmlGetFunctionPointer("nvmlDeviceGetGpuFabricInfo")
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_buffer_of_another_size_than_the_drivers_is_no_accident_to_be_missed() -> None:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    energy = pynvml._nvmlGetFunctionPointer("nvmlDeviceGetTotalEnergyConsumption")
+    fields = pynvml._nvmlGetFunctionPointer("nvmlDeviceGetFieldValues")
+    with pytest.raises(TypeError, match="c_uint has 4 bytes, NVML's 8"):
+        energy(handle, ctypes.byref(ctypes.c_uint()))
+    with pytest.raises(TypeError, match="has 72 bytes, NVML writes 80"):
+        fields(handle, 2, (ctypes.c_ulonglong * 9)())
+
+
+def test_a_symbol_can_be_taken_away(fake: FakeNvml) -> None:
+    fake.missing.add("nvmlDeviceGetPowerUsage")
+    with pytest.raises(pynvml.NVMLError_FunctionNotFound):
+        pynvml.nvmlDeviceGetPowerUsage(pynvml.nvmlDeviceGetHandleByIndex(0))
 
 
 def test_a_word_on_a_call_that_is_not_faked_is_refused(fake: FakeNvml) -> None:
@@ -90,4 +106,3 @@ def test_what_it_replaces_is_really_there_and_returns_when_the_test_ends() -> No
         fake = FakeNvml().install(patch)
         assert pynvml.nvmlInit == fake.functions()["nvmlInit"]
     assert pynvml.nvmlInit.__module__ == "pynvml"
-    assert {*fake.functions(), *calls.RAW} - {"_nvmlGetFunctionPointer", "nvmlErrorString"} == calls.ALL

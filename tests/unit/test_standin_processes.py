@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.standin import StandIn
 
 
@@ -34,8 +36,20 @@ def test_a_crash_kills_the_process(standin: StandIn) -> None:
     assert dead.returncode == -signal.SIGSEGV
 
 
-def test_a_mistyped_control_line_is_not_overlooked(standin: StandIn) -> None:
-    standin.control.write_text("gpu 3\n")
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("gpu 3", "gpu"),
+        ("stride 20", "stride"),
+        ("processes 0 4711", "process"),
+        ("processes 0 4711:1:2", "process"),
+        ("processes 16 4711:1", "no such GPU"),
+        ("mig 0 8", "mig"),
+        ("value fan_speed 3", "fan_speed"),
+    ],
+)
+def test_a_mistyped_control_line_is_not_overlooked(standin: StandIn, line: str, complaint: str) -> None:
+    standin.control.write_text(f"{line}\n")
     dead = _run(standin.library, "", **standin.environment())
     assert dead.returncode == -signal.SIGABRT
-    assert "bad control line: gpu" in dead.stderr
+    assert f"bad control line: {complaint}" in dead.stderr
