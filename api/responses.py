@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from msgspec import UNSET, Struct, UnsetType
 
 from api.selection import Chosen, NotFresh, Selection, oldest
-from common.snapshot import Gpu, without_readings
+from common.gpu import Gpu, without_readings
 
 Status = Literal["ok", "degraded", "placeholder", "stalled", "stale"]
 _FROM_BEST_TO_WORST: tuple[Status, ...] = ("ok", "degraded", "placeholder", "stalled", "stale")

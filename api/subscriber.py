@@ -28,7 +28,7 @@ CATCH_UP_SECONDS = 1.0
 SILENT_SECONDS = 60.0
 """An endpoint that says nothing for so long, or up to twice that, is connected to anew."""
 
-MAX_MESSAGE_BYTES = 2**20
+MAX_MESSAGE_BYTES = 4 * 2**20
 
 _OPTIONS = {
     zmq.IPV6: 1,

@@ -5,6 +5,7 @@ import logging
 import sys
 
 from collector.loop import beat, keep_house
+from collector.nvml import binding
 from collector.nvml.source import Nvml
 from collector.publisher import Publisher
 from collector.sampler import Sampler
@@ -25,7 +26,9 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     except OSError as error:
         _log.error("%s", error)
         return 1
-    sampler = Sampler(settings, Nvml(settings.nvml_library))
+    binding.report()
+    nvml = Nvml(settings.nvml_library, processes=settings.processes, pcie_throughput=settings.pcie_throughput)
+    sampler = Sampler(settings, nvml)
     house = asyncio.create_task(keep_house(sampler, publisher))
     tasks = {
         house,

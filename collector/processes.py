@@ -1,10 +1,21 @@
-"""What the operating system tells about processes."""
+"""What the operating system tells about processes: this one, and those that use a GPU.
+
+Processes end while one reads about them, and those of others may be hidden: what cannot be read is None.
+"""
 
 import os
+import re
 import time
 from pathlib import Path
 
-_STATM = Path("/proc/self/statm")
+import msgspec
+
+from common.gpu import Process
+
+_PROC = Path("/proc")
+_MOST_COMMAND_BYTES = 1024
+_CONTAINER = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+"""The id of a container in the name of its cgroup, as Docker, containerd, CRI-O and Podman make it."""
 
 
 def own_cpu_seconds() -> float:
@@ -14,8 +25,35 @@ def own_cpu_seconds() -> float:
 
 def own_resident_bytes() -> int | None:
     """Return this process's resident memory, None where there is no `/proc`. See proc(5), statm's second field."""
+    statm = _read("self", "statm")
+    return None if statm is None else int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def described(process: Process) -> Process:
+    """Return a process with its name, owner, command line and container. NVML tells the process ids of the host, which
+    within a container are others: there nothing, or another process, may be found."""
+    name = _read(process.pid, "comm")
+    command = _read(process.pid, "cmdline")
+    container = _CONTAINER.search(_read(process.pid, "cgroup") or "")
+    return msgspec.structs.replace(
+        process,
+        name=name and name.strip(),
+        user=_owner(process.pid),
+        command=(command and command.replace("\0", " ").strip()) or None,
+        container_id=container and container[0],
+    )
+
+
+def _read(pid: int | str, file: str) -> str | None:
     try:
-        pages = int(_STATM.read_text().split()[1])
+        with (_PROC / str(pid) / file).open("rb") as opened:
+            return opened.read(_MOST_COMMAND_BYTES).decode(errors="replace")
     except OSError:
         return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _owner(pid: int) -> str | None:
+    try:
+        return (_PROC / str(pid)).owner()
+    except (OSError, KeyError, NotImplementedError):  # gone; a user without a name; not on this platform
+        return None

@@ -15,17 +15,9 @@ from collector.nvml.library import InFlight
 from collector.nvml.source import Nvml, SourceError
 from collector.processes import own_cpu_seconds, own_resident_bytes
 from collector.worker import Worker
+from common.gpu import Gpu, without_readings
 from common.settings import CollectorSettings
-from common.snapshot import (
-    Cost,
-    Gpu,
-    SlowestCall,
-    Snapshot,
-    Source,
-    SourceState,
-    StalledCall,
-    without_readings,
-)
+from common.snapshot import Cost, SlowestCall, Snapshot, Source, SourceState, StalledCall
 
 _log = logging.getLogger(__name__)
 

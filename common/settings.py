@@ -67,6 +67,12 @@ class CollectorSettings(_CommonSettings, frozen=True, kw_only=True):
             description="A call stuck for so long ends the process, for the supervisor to restart; 0: never.",
         ),
     ] = 300.0
+    processes: Annotated[
+        bool, Meta(description="Read which processes use each GPU: costs more, and shows others their command lines.")
+    ] = False
+    pcie_throughput: Annotated[
+        bool, Meta(description="Read the PCIe rates: the driver blocks for 40 ms or more per GPU and sample.")
+    ] = False
 
 
 class ApiSettings(_CommonSettings, frozen=True, kw_only=True):

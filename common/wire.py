@@ -13,7 +13,7 @@ from common.snapshot import HOST_PATTERN, Snapshot
 
 TOPIC_PREFIX = b"gpu.snapshot.v1."
 
-MAX_GPUS = 1024
+MAX_GPUS = 256
 """In one snapshot; no machine has more."""
 
 _LONGEST_MESSAGE = 300

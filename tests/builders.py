@@ -17,11 +17,16 @@ import pytest
 from api.answers import METRICS_PATH, Answer, Answers
 from api.cache import Cache
 from common import wire
-from common.snapshot import Cost, Gpu, SlowestCall, Snapshot, Source, StalledCall, without_readings
+from common.gpu import Gpu, without_readings
+from common.snapshot import Cost, SlowestCall, Snapshot, Source, StalledCall
 
 GOLDEN = Path(__file__).parent / "golden"
 ENDPOINT = "tcp://127.0.0.1:8481"
 MEBIBYTE = 2**20
+NOT_COLLECTED = dict.fromkeys(
+    ("processes", "pcie_throughput_sent_bytes_per_second", "pcie_throughput_received_bytes_per_second"), "not_collected"
+)
+"""What `Gpu.unavailable` says of a healthy GPU where no setting asks for more."""
 NO_DRIVER = "NVML cannot be loaded: libnvidia-ml.so.1 was not found"
 
 

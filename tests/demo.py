@@ -60,6 +60,7 @@ def imaginary() -> FakeNvml:
     fake.value("driver_version", b"imaginary")
     fake.value("utilization_gpu_percent", lambda gpu: _between(0, 100, gpu))
     fake.value("utilization_memory_percent", lambda gpu: _between(0, 60, gpu))
+    fake.value("memory_reserved_bytes", 0)
     fake.value("memory_total_bytes", _MEMORY)
     fake.value("memory_used_bytes", _memory_used)
     fake.value("memory_free_bytes", lambda gpu: _MEMORY - _memory_used(gpu))

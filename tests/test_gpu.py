@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from collector.nvml.source import Nvml
-from common.snapshot import READINGS, Gpu
+from common.gpu import READINGS, Gpu
 
 pytestmark = pytest.mark.gpu
 

@@ -57,6 +57,10 @@ UNSUPPORTED = frozenset({3, 13, 25, 26})
 """This GPU or this driver has no such reading."""
 
 UNSUPPORTED_REASON = "unsupported"
+NOT_COLLECTED_REASON = "not_collected"
+NO_FAULTS = frozenset({UNSUPPORTED_REASON, NOT_COLLECTED_REASON})
+"""Reasons that say nothing against the GPU."""
+
 IMPLAUSIBLE_REASON = "error: implausible value"
 
 NO_PERMISSION = 4

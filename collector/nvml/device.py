@@ -8,65 +8,72 @@ from typing import Any, NamedTuple
 import msgspec
 
 from collector.nvml import codes
-from collector.nvml.library import CallError, Library, Question
-from collector.nvml.table import NOT_AVAILABLE, READS
-from common.snapshot import Gpu, GpuState, without_readings
+from collector.nvml.library import CallError, Library
+from collector.nvml.parts import Instances, Links
+from collector.nvml.plan import ASK_AGAIN_SECONDS, Memory, Plan, Planner, Silence, Take, readings
+from collector.nvml.running import Running
+from collector.nvml.table import FIELDS, NOT_AVAILABLE, PCIE_THROUGHPUT_READS, READS, Field, Read
+from collector.nvml.xid import Listener
+from collector.processes import described
+from common.gpu import Gpu, GpuState, Process, XidErrors, without_readings
 
 _log = logging.getLogger(__name__)
 
-ASK_AGAIN_SECONDS = 3600.0
-"""For how long a reading that a GPU does not support, or may not show, is not asked for."""
+
+class Asked(NamedTuple):
+    """What every GPU is asked for, by the settings: calls and fields of the table, and whether its processes; and why
+    the other readings are not there."""
+
+    reads: tuple[Read, ...]
+    fields: tuple[Field, ...]
+    processes: bool
+    left_out: dict[str, str]
 
 
-class _Silence(NamedTuple):
-    """A call that is not made until then, and the reason that its readings carry meanwhile."""
-
-    until: float
-    reason: str
-
-
-_Take = tuple[int, str, Callable[[Any], int] | None, int, Callable[[int], float] | None]
-
-
-class _Plan(NamedTuple):
-    """What is asked of a GPU in each sample until some moment: the calls, what is taken from their answers (by the
-    call's place), and why other readings are not asked for. Plain tuples, which Python takes apart faster."""
-
-    questions: list[Question]
-    takes: list[_Take]
-    silent: dict[str, str]
-    until: float
-
-
-class Learnt:
-    """What is known of one GPU from earlier samples, whatever handle it had then."""
-
-    def __init__(self) -> None:
-        self.error: str | None = None
-        self.reasons: dict[str, str] = {}
-        """What the log was last told of the GPU as a whole, and of readings while it answered."""
-        self.silences: dict[str, _Silence] = {}
-        """Calls that are not made for now, by the first reading that they give."""
+def asked(*, processes: bool, pcie_throughput: bool) -> Asked:
+    """Return what is asked for by these settings."""
+    left_out = [] if processes else ["processes"]
+    left_out += [] if pcie_throughput else [reading for read in PCIE_THROUGHPUT_READS for reading in readings(read)]
+    reads = (*READS, *PCIE_THROUGHPUT_READS) if pcie_throughput else READS
+    return Asked(reads, FIELDS, processes, dict.fromkeys(left_out, codes.NOT_COLLECTED_REASON))
 
 
 class Device:
-    """One GPU between samples: its identity, NVML's handle for it, and what was learnt of it."""
+    """One GPU between samples: its identity, NVML's handle for it, and what is remembered of it."""
 
-    def __init__(self, library: Library, identity: Gpu, handle: Any, fault: int = 0) -> None:
+    def __init__(self, library: Library, asked: Asked, identity: Gpu, handle: Any, fault: int = 0) -> None:
         self.identity = identity
         self.handle = handle
         """None where NVML gave none; `fault` is its error then."""
         self.fault = fault
-        self.learnt = Learnt()
+        self.memory = Memory()
         self.failed_with = 0
         """NVML's code for why the last sample has nothing of this GPU; 0 if it has something."""
         self._library = library
-        self._plan: _Plan | None = None
+        self._asked = asked
+        self._plan: Plan | None = None
+        self._last = identity
+        self._last_answers: list[Any] = []
+        self._last_heard: XidErrors | int = 0
+        self._steady_until = -inf
+        """The last sample, the answers it was taken from, and until when what has the same answer is the same."""
+        index = identity.index
+        self._links = Links(library, index, handle)
+        self._instances = Instances(library, index, handle)
+        self._running = Running(library, index, handle)
+        self._listener: Listener | None = None
+        self._deaf = 0
 
     @property
     def key(self) -> str:
         """What it is known by: its uuid, or its index as long as it has not told."""
         return self.identity.uuid or f"index {self.identity.index}"
+
+    def listen(self, listener: Listener) -> None:
+        """Hear this GPU's XID errors from now on, if it can be heard."""
+        if self.handle is not None:
+            self._listener = listener
+            self._deaf = listener.listen(self.identity.index, self.handle, self.memory.heard)
 
     def read(self, now: float) -> Gpu:
         """Return this GPU with every reading that it would give.
@@ -81,79 +88,159 @@ class Device:
     def _ask(self, now: float) -> Gpu:
         plan = self._plan
         if plan is None or now >= plan.until:
-            plan = self._plan = self._planned(now)
+            rows: list[Read | Field] = [*self._asked.reads, *self._asked.fields]
+            planner = Planner(self._library, self.identity.index, self.handle, self.memory, rows)
+            plan = self._plan = planner.plan(now)
         answers, refused = self._library.ask(plan.questions)
-        unavailable, takes = plan.silent.copy(), plan.takes
-        if refused:
-            # The last one asked is the only one that can be about more than itself.
-            code = refused.get(len(answers) - 1, 0)
-            if code in codes.ABOUT_THE_SOURCE:
-                raise CallError(code)
-            if code in codes.ABOUT_THE_GPU:
-                return self._silent_as_a_whole(code)
-            takes = self._without(refused, plan, now, unavailable)
-        values = _taken(takes, answers, unavailable)
+        if plan.fields:
+            answers += answers[-1] or ()
+        if not refused and now < self._steady_until and self._hearing() is self._last_heard:
+            changes = _changes(plan.takes, answers, self._last_answers)
+            if changes is not None:
+                self._last, self._last_answers = msgspec.structs.replace(self._last, **changes), answers
+                return self._last
+        return self._asked_anew(plan, answers, refused, now)
+
+    def _asked_anew(self, plan: Plan, answers: list[Any], refused: dict[int, int], now: float) -> Gpu:
+        # The last call that was made is the only one that can be about more than itself.
+        code = max(refused.items(), default=(0, 0))[1]
+        if code in codes.ABOUT_THE_SOURCE:
+            raise CallError(code)
+        if code in codes.ABOUT_THE_GPU:
+            return self._silent_as_a_whole(code)
+        if plan.fields and len(answers) == len(plan.questions):
+            answers += [-code] * plan.fields
+        values, odd = _taken(plan.takes, answers, refused)
         self.failed_with = 0 if values else next((c for c in refused.values() if c not in codes.UNSUPPORTED), 0)
-        return self._sealed(values, unavailable)
+        unavailable = self._asked.left_out | plan.silent
+        for reading, value in odd:
+            unavailable[reading] = self._reason(plan.rows[reading], value, now)
+        if any(_has_other_call(plan.rows[reading]) and -value in codes.UNSUPPORTED for reading, value in odd):
+            return self._ask(now)
+        gpu = self._sealed(plan, values, unavailable, now)
+        self._last, self._last_answers, self._last_heard = gpu, answers, self._hearing()
+        holds = not odd and not gpu.mig_enabled and not self._asked.processes
+        self._steady_until = min(plan.until, self._links.due) if holds else -inf
+        return gpu
 
-    def _planned(self, now: float) -> _Plan:
-        plan = _Plan([], [], {}, min((s.until for s in self.learnt.silences.values() if s.until > now), default=inf))
-        for read in READS:
-            silence = self.learnt.silences.get(read.key)
-            if silence is not None and now < silence.until:
-                plan.silent.update((given.reading, silence.reason) for given in read.gives)
-                continue
-            plan.takes.extend((len(plan.questions), *given) for given in read.gives)
-            index = self.identity.index
-            plan.questions.append(self._library.question(read.function, index, self.handle, *read.arguments))
-        return plan
+    def _reason(self, row: Read | Field, value: int, now: float) -> str:
+        """Return why a value is no reading; below zero it is minus the code by which NVML refused it."""
+        if value >= 0:
+            return codes.UNSUPPORTED_REASON if value in NOT_AVAILABLE else codes.IMPLAUSIBLE_REASON
+        if -value in codes.LASTING:
+            self.memory.silences[row.key] = Silence(now + ASK_AGAIN_SECONDS, -value)
+            self._plan = None
+        return codes.reason(-value)
 
-    def _without(self, refused: dict[int, int], plan: _Plan, now: float, unavailable: dict[str, str]) -> list[_Take]:
-        """Return what can be taken from the answers beside those refused; say why of the others, and remember it."""
-        for place, code in refused.items():
-            reason = codes.reason(code)
-            given = [take[1] for take in plan.takes if take[0] == place]
-            unavailable.update(dict.fromkeys(given, reason))
-            if code in codes.LASTING:
-                self.learnt.silences[given[0]] = _Silence(now + ASK_AGAIN_SECONDS, reason)
-                self._plan = None
-        return [take for take in plan.takes if take[0] not in refused]
-
-    def _sealed(self, values: dict[str, Any], unavailable: dict[str, str]) -> Gpu:
-        """A GPU that gives nothing, for any other reason than having nothing to give, is in error."""
-        refusals = [] if values else [r for r in unavailable.values() if r != codes.UNSUPPORTED_REASON]
+    def _sealed(self, plan: Plan, values: dict[str, Any], unavailable: dict[str, str], now: float) -> Gpu:
+        refusals = [] if values else [r for r in unavailable.values() if r not in codes.NO_FAULTS]
+        for row in plan.rare:
+            self.memory.keep(row, values, unavailable, now)
+        whole = self.memory.kept | values
+        self._add_parts(whole, unavailable, now)
         if refusals:
-            values["state"], values["error"] = "error", f"no reading could be taken: {refusals[0]}"
-        return msgspec.structs.replace(self.identity, unavailable=unavailable, **values)
+            # A GPU that gives nothing now, for any other reason than having nothing to give, is in error.
+            whole["state"], whole["error"] = "error", f"no reading could be taken: {refusals[0]}"
+        return msgspec.structs.replace(self.identity, unavailable=unavailable, **whole)
+
+    def _add_parts(self, whole: dict[str, Any], unavailable: dict[str, str], now: float) -> None:
+        """Add the readings that are not one number from one call."""
+        parts: dict[str, Callable[[], Any]] = {
+            "nvlink_links_up_count": lambda: self._links.up_count(now),
+            "mig_instances": lambda: self._instances.read(now) if whole["mig_enabled"] else [],
+            "xid_errors": self._errors_heard,
+        }
+        if self._asked.processes:
+            parts["processes"] = lambda: self._processes(whole.get("memory_total_bytes"))
+        if "mig_enabled" not in whole:
+            unavailable["mig_instances"] = unavailable.get("mig_enabled", codes.UNSUPPORTED_REASON)
+            del parts["mig_instances"]
+        for reading, ask in parts.items():
+            try:
+                value, reason = ask(), codes.UNSUPPORTED_REASON
+            except CallError as error:
+                if error.code in codes.ABOUT_THE_SOURCE:
+                    raise
+                value, reason = None, codes.reason(error.code)
+            if value is None:
+                unavailable[reading] = reason
+            else:
+                whole[reading] = value
+
+    def _errors_heard(self) -> XidErrors:
+        heard = self._hearing()
+        if isinstance(heard, int):
+            raise CallError(heard)
+        return heard
+
+    def _hearing(self) -> XidErrors | int:
+        """Return the XID errors heard, or NVML's code for why none can be."""
+        return self._deaf or (self._listener.refusal if self._listener else 0) or self.memory.heard.errors
+
+    def _processes(self, memory_total_bytes: int | None) -> list[Process]:
+        return [described(process) for process in self._running.read(memory_total_bytes)]
 
     def _silent_as_a_whole(self, code: int) -> Gpu:
         self.failed_with = code
+        self.memory.forget_answers()
+        self._plan, self._steady_until = None, -inf
         state: GpuState = "lost" if code in codes.LOST else "error"
         return without_readings(self.identity, state, codes.explain(code), codes.reason(code))
 
     def _report(self, gpu: Gpu) -> None:
         """Log what changed since the last sample, not every sample."""
-        if gpu.error != self.learnt.error:
-            self.learnt.error = gpu.error
+        if gpu.error != self.memory.reported_error:
+            self.memory.reported_error = gpu.error
             level = logging.WARNING if gpu.error else logging.INFO
             _log.log(level, "GPU %s (%r): %s", gpu.index, gpu.uuid, gpu.error or "answers again")
-        if not gpu.error and gpu.unavailable != self.learnt.reasons:
-            before, self.learnt.reasons = self.learnt.reasons, gpu.unavailable
-            for name, reason in gpu.unavailable.items() - before.items():
-                _log.info("GPU %s (%r): %s: %s", gpu.index, gpu.uuid, name, reason)
-            for name in before.keys() - gpu.unavailable.keys():
-                _log.info("GPU %s (%r): %s: available", gpu.index, gpu.uuid, name)
+        if not gpu.error and gpu.unavailable is not self.memory.reported:
+            before, self.memory.reported = self.memory.reported, gpu.unavailable
+            for reason, names in _by_reason(gpu.unavailable.items() - before.items()).items():
+                _log.info("GPU %s (%r): %s: %s", gpu.index, gpu.uuid, reason, ", ".join(names))
+            if back := sorted(before.keys() - gpu.unavailable.keys()):
+                _log.info("GPU %s (%r): available: %s", gpu.index, gpu.uuid, ", ".join(back))
 
 
-def _taken(takes: list[_Take], answers: list[Any], unavailable: dict[str, str]) -> dict[str, Any]:
+def _taken(
+    takes: list[Take], answers: list[Any], refused: dict[int, int]
+) -> tuple[dict[str, Any], list[tuple[str, int]]]:
+    """Return the readings that the answers give, and the values that are none; those of a call that was refused are
+    minus NVML's code."""
     values: dict[str, Any] = {}
+    odd = [(take[1], -refused[take[0]]) for take in takes if take[0] in refused] if refused else []
     for place, reading, value_of, ceiling, convert in takes:
-        value = value_of(answers[place]) if value_of else answers[place]
+        answer = answers[place]
+        if answer is None:
+            continue
+        value = value_of(answer) if value_of else answer
         if 0 <= value <= ceiling:
             values[reading] = convert(value) if convert else value
-        elif value in NOT_AVAILABLE:
-            unavailable[reading] = codes.UNSUPPORTED_REASON
         else:
-            _log.debug("%s: implausible value %s", reading, value)
-            unavailable[reading] = codes.IMPLAUSIBLE_REASON
+            odd.append((reading, value))
+    return values, odd
+
+
+def _changes(takes: list[Take], answers: list[Any], before: list[Any]) -> dict[str, Any] | None:
+    """Return the readings whose answers are others than before; None if some answer is no reading now."""
+    values: dict[str, Any] = {}
+    for place, reading, value_of, ceiling, convert in takes:
+        value = answers[place]
+        if value_of:
+            value = value_of(value)
+        elif value == before[place]:
+            continue
+        if not 0 <= value <= ceiling:
+            return None
+        values[reading] = convert(value) if convert else value
     return values
+
+
+def _by_reason(unavailable: set[tuple[str, str]]) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for name, reason in sorted(unavailable):
+        names.setdefault(reason, []).append(name)
+    return names
+
+
+def _has_other_call(row: Read | Field) -> bool:
+    return isinstance(row, Read) and row.instead is not None

@@ -1,13 +1,15 @@
 """Who is there. One GPU that fails never keeps another from being read, and one that was seen stays listed."""
 
+import ctypes
 from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from collector.nvml import codes
-from collector.nvml.device import Device
-from collector.nvml.library import CallError, Library, decoded
-from common.snapshot import Gpu
+from collector.nvml import codes, identity
+from collector.nvml.device import Asked, Device
+from collector.nvml.library import CallError, Library
+from collector.nvml.xid import Listener
+from common.gpu import Gpu
 
 DISCOVER_SECONDS = 60.0
 """How often the GPUs are listed anew: some come, return or change places while the driver stays."""
@@ -19,9 +21,11 @@ DISCOVER_MISSING_SECONDS = 5.0
 class Gpus:
     """The GPUs of one library, by identity, through any number of initialisations."""
 
-    def __init__(self, library: Library, now: Callable[[], float]) -> None:
+    def __init__(self, library: Library, asked: Asked, now: Callable[[], float]) -> None:
         self._library = library
+        self._asked = asked
         self._now = now
+        self._listener = Listener(library)
         self._devices: dict[str, Device] = {}
         self._count = -1
         self._discover_at = -inf
@@ -29,8 +33,10 @@ class Gpus:
     def begin_anew(self) -> None:
         """The library was initialised again: handles are void, and what was not supported may be now."""
         self._discover_at = -inf
+        self._listener.forget()
         for device in self._devices.values():
-            device.learnt.silences.clear()
+            device.handle = None
+            device.memory.forget_answers()
 
     def sample(self) -> list[Gpu]:
         """Read every GPU once, in the order of their indices.
@@ -45,17 +51,34 @@ class Gpus:
             self._count = count
             is_whole = all(device.handle is not None and device.identity.uuid for device in self._devices.values())
             self._discover_at = now + (DISCOVER_SECONDS if is_whole else DISCOVER_MISSING_SECONDS)
+        self._listener.drain()
         gpus = [device.read(now) for device in self._devices.values()]
         if gpus and all(device.failed_with in codes.ABOUT_ALL_IF_ALL_SAY_SO for device in self._devices.values()):
             raise CallError(next(iter(self._devices.values())).failed_with)
         return gpus
 
     def _discover(self, count: int) -> None:
-        found = [self._identify(index) for index in range(count)]
+        found = [self._find(index) for index in range(count)]
         devices = sorted([*found, *self._gone(found)], key=lambda device: device.identity.index)
         earlier, self._devices = self._devices, {device.key: device for device in devices}
         for key in earlier.keys() & self._devices.keys():
-            self._devices[key].learnt = earlier[key].learnt
+            self._devices[key].memory = earlier[key].memory
+        for device in self._devices.values():
+            device.listen(self._listener)
+
+    def _find(self, index: int) -> Device:
+        """Return the GPU at an index: the one that is known, a new one, or, if it cannot be opened, the fault."""
+        try:
+            handle = self._library.call("nvmlDeviceGetHandleByIndex", index, index)
+        except CallError as error:
+            if error.code in codes.ABOUT_THE_SOURCE:
+                raise
+            return Device(self._library, self._asked, identity.unidentified(index), None, error.code)
+        uuid = identity.uuid(self._library, index, handle)
+        known = self._devices.get(uuid or "")
+        if known is not None and known.identity.index == index and _is_same(known.handle, handle):
+            return known
+        return Device(self._library, self._asked, identity.identify(self._library, index, handle, uuid), handle)
 
     def _gone(self, found: list[Device]) -> list[Device]:
         """Return the known GPUs that are not found, as lost; one that was found but would not say who it is takes the
@@ -68,7 +91,7 @@ class Gpus:
                 continue
             same = next((device for device in nameless if self._is_the_same(device, known, len(found))), None)
             if same is None:
-                gone.append(Device(self._library, known.identity, None, codes.GPU_IS_LOST))
+                gone.append(Device(self._library, self._asked, known.identity, None, codes.GPU_IS_LOST))
             else:
                 nameless.remove(same)
                 same.identity = known.identity
@@ -80,36 +103,8 @@ class Gpus:
             return nameless.identity.pci_bus_id == known.identity.pci_bus_id
         return count == self._count and nameless.identity.index == known.identity.index
 
-    def _identify(self, index: int) -> Device:
-        """Ask who the GPU at an index is; one that cannot be opened is listed with the fault."""
-        try:
-            handle = self._library.call("nvmlDeviceGetHandleByIndex", index, index)
-        except CallError as error:
-            if error.code in codes.ABOUT_THE_SOURCE:
-                raise
-            return Device(self._library, Gpu(index=index, uuid=None, name=None, pci_bus_id=None), None, error.code)
-        identity = Gpu(
-            index=index,
-            uuid=self._told("nvmlDeviceGetUUID", index, handle),
-            name=self._told("nvmlDeviceGetName", index, handle),
-            pci_bus_id=_bus_id(self._told("nvmlDeviceGetPciInfo", index, handle)),
-        )
-        return Device(self._library, identity, handle)
 
-    def _told(self, function: str, index: int, handle: Any) -> str | None:
-        """Return one text about who a GPU is, None where it would not tell."""
-        try:
-            answer = self._library.call(function, index, handle)
-        except CallError as error:
-            if error.code in codes.ABOUT_THE_SOURCE:
-                raise
-            return None
-        return decoded(getattr(answer, "busId", answer))
-
-
-def _bus_id(told: str | None) -> str | None:
-    """Return a PCI bus id with a domain of eight digits, in lower case, as drivers of today write it."""
-    if told is None:
-        return None
-    domain, colon, rest = told.lower().partition(":")
-    return f"{domain:0>8}{colon}{rest}"
+def _is_same(known: Any, handle: Any) -> bool:
+    """The binding's handles are pointers, which compare by what they are and not by where they point."""
+    pointers = [ctypes.cast(pointer, ctypes.c_void_p).value for pointer in (known, handle) if pointer is not None]
+    return len(pointers) > 1 and pointers[0] == pointers[1]

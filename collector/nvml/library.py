@@ -7,13 +7,17 @@ counted and timed, and while it runs it can be seen from outside, because any of
 import ctypes
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pynvml
 
 from collector.nvml import codes
+from collector.nvml.fields import FUNCTION as FIELD_VALUES
+from collector.nvml.fields import FieldArray
+from collector.nvml.table import Field
 from common.snapshot import SlowestCall
 
 _log = logging.getLogger(__name__)
@@ -93,9 +97,23 @@ class Library:
         """
         return self._timed(function, gpu_index, getattr(pynvml, function), arguments)
 
-    def question(self, function: str, gpu_index: int, *arguments: Any) -> Question:
-        """Return a call of one of the binding's functions, to be made by `ask`."""
-        return function, gpu_index, getattr(pynvml, function), arguments
+    def question(
+        self, function: str, gpu_index: int, arguments: tuple[Any, ...], outputs: Sequence[Callable[[], Any]] = ()
+    ) -> Question:
+        """Return a call, to be made by `ask`: of the binding's function or, with `outputs`, of an entry point of the
+        driver's library that the binding has no function for."""
+        call = _prepared(function, outputs) if outputs else getattr(pynvml, function)
+        return function, gpu_index, call, arguments
+
+    def field_question(self, fields: Sequence[Field], gpu_index: int, handle: Any) -> Question:
+        """Return a call, to be made by `ask`, that gives a list with a number for each field (see `FieldArray`)."""
+        array = FieldArray(fields)
+
+        def call() -> list[int]:
+            _check(_entry(FIELD_VALUES)(handle, len(fields), array.places))
+            return array.values()
+
+        return FIELD_VALUES, gpu_index, call, ()
 
     def ask(self, questions: Iterable[Question]) -> tuple[list[Any], dict[int, int]]:
         """Make one call after the other. Return their answers in order, None where NVML refused, and NVML's codes of
@@ -130,25 +148,23 @@ class Library:
 
     def text(self, function: str, gpu_index: int | None, *arguments: Any) -> str:
         """Call a function that gives a text: whatever bytes the driver sends become a `str`."""
-        return decoded(self.call(function, gpu_index, *arguments))
+        try:
+            return decoded(self.call(function, gpu_index, *arguments))
+        except UnicodeDecodeError as error:  # the official binding decodes by itself, and strictly
+            return decoded(error.object)
 
     def initialise(self) -> None:
         """Load the library if it is not yet, and initialise it."""
         self._timed("nvmlInit", None, self._load_and_initialise, ())
 
-    def cuda_version(self) -> str:
-        """Return the driver's CUDA version, from an entry point that the binding is too old to know."""
-        function = "nvmlSystemGetCudaDriverVersion_v2"
-        version = ctypes.c_int()
+    def enter(self, function: str, gpu_index: int | None, *arguments: Any, outputs: Sequence[Callable[[], Any]]) -> Any:
+        """Call an entry point of the driver's library that the binding has no function for. Return its output, a tuple
+        of several: numbers as such, structs as they are."""
+        return self._timed(function, gpu_index, _prepared(function, outputs), arguments)
 
-        def ask() -> None:
-            entry = pynvml._nvmlGetFunctionPointer(function)  # noqa: SLF001 -- the library that the binding loaded
-            code = entry(ctypes.byref(version))
-            if code != 0:
-                raise pynvml.NVMLError(code)
-
-        self._timed(function, None, ask, ())
-        return f"{version.value // 1000}.{version.value % 1000 // 10}"
+    def enter_with(self, function: str, gpu_index: int | None, *arguments: Any) -> int:
+        """The same with all arguments given, whatever they point to; return NVML's code."""
+        return int(self._timed(function, gpu_index, partial(_call_entry, function), arguments))
 
     def _timed(self, function: str, gpu_index: int | None, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         self._started = started = self._now()
@@ -188,3 +204,41 @@ class Library:
 def decoded(text: bytes | str) -> str:
     """Return the driver's text; bytes that are not UTF-8 become replacement characters."""
     return text.decode(errors="replace") if isinstance(text, bytes) else text
+
+
+def _entry(function: str) -> Callable[..., int]:
+    """Return an entry point of the library that the binding loaded; raises the binding's error where there is none."""
+    return pynvml._nvmlGetFunctionPointer(function)  # type: ignore[no-any-return]  # noqa: SLF001 -- its only handle
+
+
+def _call_entry(function: str, *arguments: Any) -> int:
+    return _entry(function)(*arguments)
+
+
+def _check(code: int) -> None:
+    if code:
+        raise pynvml.NVMLError(code)
+
+
+def _prepared(function: str, outputs: Sequence[Callable[[], Any]]) -> Callable[..., Any]:
+    """Return what calls an entry point with the same places for its outputs each time. It gives the one output, or a
+    tuple: numbers as such; a struct is the place itself, to be read before the next call."""
+    places = [output() for output in outputs]
+    references = [ctypes.byref(place) for place in places]
+    only = places[0] if len(places) == 1 else None
+    is_struct = isinstance(only, ctypes.Structure)
+
+    entry: Callable[..., int] | None = None
+
+    def call(*arguments: Any) -> Any:
+        nonlocal entry
+        if entry is None:
+            entry = _entry(function)
+        code = entry(*arguments, *references)
+        if code:
+            raise pynvml.NVMLError(code)
+        if only is not None:
+            return only if is_struct else only.value
+        return tuple([place.value for place in places])
+
+    return call

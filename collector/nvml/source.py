@@ -3,12 +3,16 @@
 import logging
 import time
 from collections.abc import Callable
+from ctypes import c_int
 from typing import NamedTuple
 
 from collector.nvml import codes
+from collector.nvml.device import asked
 from collector.nvml.gpus import Gpus
+from collector.nvml.identity import told
 from collector.nvml.library import CallError, InFlight, Library
-from common.snapshot import Gpu, SlowestCall
+from common.gpu import Gpu
+from common.snapshot import SlowestCall
 
 _log = logging.getLogger(__name__)
 
@@ -35,9 +39,16 @@ class Nvml:
     """One NVML library, initialised when first needed and again after the driver went away. For one thread only,
     save `in_flight`, `versions` and `calls`, which any thread may read."""
 
-    def __init__(self, library_path: str = "", now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        library_path: str = "",
+        now: Callable[[], float] = time.monotonic,
+        *,
+        processes: bool = False,
+        pcie_throughput: bool = False,
+    ) -> None:
         self._library = Library(library_path, now)
-        self._gpus = Gpus(self._library, now)
+        self._gpus = Gpus(self._library, asked(processes=processes, pcie_throughput=pcie_throughput), now)
         self._is_open = False
         self.versions = self._logged = Versions()
 
@@ -94,20 +105,14 @@ class Nvml:
         self._is_open = True
         self._gpus.begin_anew()
         versions = Versions(
-            _told(lambda: self._library.text("nvmlSystemGetDriverVersion", None)),
-            _told(lambda: self._library.text("nvmlSystemGetNVMLVersion", None)),
-            _told(self._library.cuda_version),
+            told(lambda: self._library.text("nvmlSystemGetDriverVersion", None)),
+            told(lambda: self._library.text("nvmlSystemGetNVMLVersion", None)),
+            told(self._cuda_version),
         )
         if versions != self._logged:
             _log.info("driver %s, NVML %s, CUDA %s", *versions)
         self.versions = self._logged = versions
 
-
-def _told(ask: Callable[[], str]) -> str | None:
-    """Return a version, None where the driver does not tell: that is no reason to go without readings."""
-    try:
-        return ask()
-    except CallError as error:
-        if error.code in codes.ABOUT_THE_SOURCE:
-            raise
-        return None
+    def _cuda_version(self) -> str:
+        version = int(self._library.enter("nvmlSystemGetCudaDriverVersion_v2", None, outputs=(c_int,)))
+        return f"{version // 1000}.{version % 1000 // 10}"

@@ -1,9 +1,9 @@
 """Which calls of the binding one sample makes: overheard, never listed by hand, and checked against `Nvml`'s count."""
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
-from unittest import mock
 
 import pynvml
 
@@ -46,6 +46,18 @@ class _Eavesdropper:
         return lambda symbol: find(symbol) if self._is_inside else self._noting(find(symbol))
 
 
+@contextlib.contextmanager
+def _in_place_of_the_binding(ear: _Eavesdropper) -> Iterator[None]:
+    own = {name: getattr(pynvml, name) for name in ear.functions()}
+    for name, function in ear.functions().items():
+        setattr(pynvml, name, function)
+    try:
+        yield
+    finally:
+        for name, function in own.items():
+            setattr(pynvml, name, function)
+
+
 def steady_calls(nvml: Nvml) -> list[Call]:
     """Return the calls of a sample that finds all as it was before.
 
@@ -53,7 +65,7 @@ def steady_calls(nvml: Nvml) -> list[Call]:
         RuntimeError: `Nvml` counted other calls than were overheard: the bare loop would not do the same work.
     """
     ear = _Eavesdropper()
-    with mock.patch.multiple(pynvml, **ear.functions()):
+    with _in_place_of_the_binding(ear):
         nvml.sample()
         ear.heard.clear()
         before = nvml.calls

@@ -8,7 +8,8 @@ import msgspec
 import pynvml
 
 from collector.nvml.source import Nvml
-from common.snapshot import Cost, Gpu, SlowestCall, Snapshot, Source
+from common.gpu import Gpu
+from common.snapshot import Cost, SlowestCall, Snapshot, Source
 from tests.benchmarks.surroundings import GPUS
 from tests.fakes import FakeNvml
 

@@ -22,7 +22,7 @@ def test_what_the_library_says_is_what_the_api_serves(start: Start) -> None:
         "name": "NVIDIA Stand-In",
         "uuid": "GPU-5eed5eed-0000-4000-8000-000000000001",
         "utilization": 31,
-        "memory": {"total": 24564, "used": 5120, "free": 19443},
+        "memory": {"total": 24564, "used": 4791, "free": 19443},
         "temperature": 40,
         "power_usage": 76.543,
         "clock_speeds": {"graphics": 1815, "memory": 9501},
@@ -127,9 +127,9 @@ def test_a_crash_inside_the_library_leaves_the_api_answering_and_the_caller_in_t
 ) -> None:
     service = start(stale_after_seconds="0.5")
     service.until_status("ok")
-    standin.crash("nvmlDeviceGetMemoryInfo")
+    standin.crash("nvmlDeviceGetBAR1MemoryInfo")
     assert service.collector.ended() == -signal.SIGSEGV
-    assert "nvmlDeviceGetMemoryInfo" in service.collector.log
+    assert "nvmlDeviceGetBAR1MemoryInfo" in service.collector.log
     stale = service.until_status("stale")
     assert (stale.status, stale.body["error"]["code"]) == (503, "stale")
     assert stale.body["age_seconds"] > 0.5

@@ -5,7 +5,8 @@ import pytest
 
 from collector.nvml import gpus, library
 from collector.nvml.source import Nvml, SourceError
-from common.snapshot import READINGS
+from common.gpu import READINGS
+from tests.builders import NOT_COLLECTED
 from tests.fakes import FakeNvml
 
 FIRST = "GPU-5eed5eed-0000-4000-8000-000000000001"
@@ -114,7 +115,7 @@ def test_a_gpu_that_moves_up_and_will_not_say_its_uuid_is_not_taken_for_the_one_
 def test_a_reading_that_the_operating_system_blocks_takes_no_other_gpu_with_it(fake: FakeNvml) -> None:
     fake.fail("nvmlDeviceGetPowerUsage", 17, gpu=0)
     first, second = Nvml().sample()
-    assert first.unavailable == {"power_draw_watts": "error: NVML_ERROR_OPERATING_SYSTEM"}
+    assert first.unavailable == NOT_COLLECTED | {"power_draw_watts": "error: NVML_ERROR_OPERATING_SYSTEM"}
     assert (first.state, second.state) == ("ok", "ok")
 
 

@@ -3,17 +3,20 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import get_args
+from types import ModuleType
+from typing import Any, get_args, get_type_hints
 
 import pytest
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from api.responses import _ROWS, GpuMetrics, MetricsBody, Status
+from collector.nvml import parts, plan, running, xid
 from collector.nvml.codes import LIBRARY_NOT_FOUND, explain
-from collector.nvml.table import READS
+from collector.nvml.table import FIELDS, PCIE_THROUGHPUT_READS, READS, Read
 from common import settings
+from common.gpu import READINGS, Gpu, MigInstance, Process, Xid, XidErrors
 from common.settings import PREFIX, ApiSettings, CollectorSettings
-from common.snapshot import READINGS, Cost, Gpu, SlowestCall, Snapshot, Source, StalledCall
+from common.snapshot import Cost, SlowestCall, Snapshot, Source, StalledCall
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -25,7 +28,37 @@ COMMANDS = {
     "test": "python3 -m venv .venv && .venv/bin/pip install --quiet -e '.[test]' && .venv/bin/pytest",
     "demo": "python3 -m venv .venv && .venv/bin/pip install --quiet -e . && .venv/bin/python -m tests.demo",
 }
-PROCESSES: dict[str, type[Struct]] = {"The collector:": CollectorSettings, "The API:": ApiSettings}
+SERVICE: dict[str, type[Struct]] = {"The collector:": CollectorSettings, "The API:": ApiSettings}
+
+#: What is no row of `collector.nvml.table`: the module that reads it, NVML's calls, and when they are made.
+PARTS: dict[str, tuple[ModuleType, tuple[str, ...], str]] = {
+    "nvlink_links_up_count": (parts, ("nvmlDeviceGetNvLinkState",), "5 minutes"),
+    "mig_instances": (parts, ("nvmlDeviceGetMigDeviceHandleByIndex", "nvmlDeviceGetMemoryInfo_v2"), "every sample"),
+    "xid_errors": (xid, ("nvmlEventSetWait_v2",), "every sample"),
+    "processes": (
+        running,
+        (
+            "nvmlDeviceGetComputeRunningProcesses_v3",
+            "nvmlDeviceGetGraphicsRunningProcesses_v3",
+            "nvmlDeviceGetProcessUtilization",
+        ),
+        "`PROCESSES`",
+    ),
+}
+IDENTITY = "**Who a GPU is**, told when it is found and when NVML is initialised; null where the driver does not tell:"
+
+#: How the feed's description says what a reading's Python type is, and its unit where that is no plain word.
+TYPES: dict[Any, str] = {
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    str: "text",
+    list[str]: "list of texts",
+    list[MigInstance]: "list of maps",
+    list[Process]: "list of maps",
+    XidErrors: "map",
+}
+UNITS = {"celsius": "degrees Celsius", "megahertz": "MHz", "bytes_per_second": "bytes per second"}
 
 
 def _cells(line: str) -> tuple[str, ...]:
@@ -39,6 +72,18 @@ def _table(after: str, text: str = README) -> list[tuple[str, ...]]:
     rows = lines[start + 1 :]
     end = next((number for number, line in enumerate(rows) if not line.startswith("|")), len(rows))
     return [_cells(row) for row in rows[:end]]
+
+
+def _calls(read: Read) -> str:
+    arguments = f"({', '.join(map(str, read.arguments))})" if read.arguments else ""
+    return f"`{read.function}{arguments}`" + (f", else {_calls(read.instead)}" if read.instead else "")
+
+
+def _feed_type(reading: str) -> str:
+    kind, _ = get_args(get_type_hints(Gpu)[reading])
+    unit = READINGS[reading].unit
+    numeric = f", {UNITS.get(unit, unit)}," if kind in {int, float} else ""
+    return f"{TYPES[kind]}{numeric} or null"
 
 
 def _anchor(heading: str) -> str:
@@ -56,9 +101,9 @@ def test_each_command_is_one_line_that_a_script_can_take_out(name: str) -> None:
     assert re.findall(rf"(?m)^<!-- command: {name} -->\n```sh\n(.*)\n```$", README) == [COMMANDS[name]]
 
 
-@pytest.mark.parametrize("process", PROCESSES)
+@pytest.mark.parametrize("process", SERVICE)
 def test_the_settings_table_says_what_the_settings_say(process: str) -> None:
-    kind = PROCESSES[process]
+    kind = SERVICE[process]
     assert _table(process) == [_settings_row(kind, name) for name in settings.names(kind)]
 
 
@@ -68,16 +113,54 @@ def test_the_readings_table_says_what_the_catalogue_says() -> None:
     ]
 
 
-def test_the_readings_table_names_the_call_that_each_reading_comes_from() -> None:
-    calls: dict[str, str] = {}
-    for read in READS:
-        arguments = f"({', '.join(map(str, read.arguments))})" if read.arguments else ""
-        calls.update((f"`{given.reading}`", f"`{read.function}{arguments}`") for given in read.gives)
-    assert {row[0]: row[3] for row in _table("## Readings")} == calls
+def test_the_readings_table_names_the_call_or_the_field_that_each_reading_comes_from() -> None:
+    sources = {given.reading: _calls(read) for read in (*READS, *PCIE_THROUGHPUT_READS) for given in read.gives}
+    sources |= {field.gives.reading: f"field {field.number}" for field in FIELDS}
+    sources |= {reading: ", ".join(map("`{}`".format, calls)) for reading, (_, calls, _) in PARTS.items()}
+    assert {row[0].strip("`"): row[3] for row in _table("## Readings")} == sources
+
+
+def test_the_readings_table_tells_when_each_reading_is_read() -> None:
+    rare = f"{plan.RARE_SECONDS / 60:g} minutes"
+    times = {given.reading: rare if read.is_rare else "every sample" for read in READS for given in read.gives}
+    times |= {field.gives.reading: rare if field.is_rare else "every sample" for field in FIELDS}
+    times |= {given.reading: "`PCIE_THROUGHPUT`" for read in PCIE_THROUGHPUT_READS for given in read.gives}
+    times |= {reading: when for reading, (_, _, when) in PARTS.items()}
+    assert {row[0].strip("`"): row[4] for row in _table("## Readings")} == times
+
+
+@pytest.mark.parametrize("reading", PARTS)
+def test_a_reading_that_is_no_row_of_the_code_s_table_comes_from_a_module_that_makes_its_calls(reading: str) -> None:
+    module, calls, _ = PARTS[reading]
+    code = Path(str(module.__file__)).read_text()
+    assert [call for call in calls if f'"{call}"' not in code and f'"{call.removesuffix("_v3")}"' not in code] == []
+
+
+def test_the_settings_that_ask_for_readings_exist() -> None:
+    named = {row[4].strip("`") for row in _table("## Readings") if row[4].startswith("`")}
+    assert named == {"PCIE_THROUGHPUT", "PROCESSES"}
+    assert named <= {name.upper() for name in settings.names(CollectorSettings)}
+
+
+def test_the_readme_counts_the_calls_of_a_sample_as_the_table_does() -> None:
+    of_one_gpu = sum(not read.is_rare for read in READS) + any(not field.is_rare for field in FIELDS)
+    assert f"**What a sample costs.** {of_one_gpu} calls for each GPU" in README
+    assert f"at most {plan.RARE_CALLS} such calls in one, and {parts.LINKS_PER_SAMPLE} NVLink links" in " ".join(
+        README.split()
+    )
+
+
+def test_the_identity_table_has_every_field_that_says_who_a_gpu_is_in_the_catalogue_s_words() -> None:
+    rows = {row[0].strip("`"): row[1] for row in _table(IDENTITY)}
+    names = Gpu.__struct_fields__
+    assert list(rows) == list(names[: names.index("state")])
+    told = get_type_hints(Gpu, include_extras=True)
+    described = {name: meta.description for name in rows for meta in get_args(told[name]) if isinstance(meta, Meta)}
+    assert {name: rows[name] for name in described} == described
 
 
 def test_the_readings_table_names_each_reading_as_the_endpoint_does() -> None:
-    named = {row[0]: row[4] for row in _table("## Readings") if row[4]}
+    named = {row[0]: row[5] for row in _table("## Readings") if row[5]}
     assert named == {f"`{row.reading}`": f"`{row.name}`" for row in _ROWS}
 
 
@@ -109,10 +192,19 @@ def test_the_feed_s_description_names_every_field(kind: type[Struct]) -> None:
         ("Source, in `source`:", Source),
         ("Cost, in `collector`:", Cost),
         ("Gpu, in `gpus`:", Gpu),
+        ("MigInstance, in `mig_instances`:", MigInstance),
+        ("XidErrors, in `xid_errors`:", XidErrors),
+        ("Xid, in its `last`:", Xid),
+        ("Process, in `processes`; one that computes and draws is in it twice:", Process),
     ],
 )
 def test_the_feed_s_tables_have_the_fields_in_their_order(after: str, kind: type[Struct]) -> None:
     assert [row[0].strip("`") for row in _table(after, FEED)] == list(kind.__struct_fields__)
+
+
+def test_the_feed_s_table_tells_each_reading_s_type_unit_and_title() -> None:
+    rows = [row for row in _table("Gpu, in `gpus`:", FEED) if row[0].strip("`") in READINGS]
+    assert rows == [(f"`{name}`", _feed_type(name), reading.title) for name, reading in READINGS.items()]
 
 
 def test_the_feed_s_subscriber_is_short_and_compiles() -> None:
@@ -125,14 +217,14 @@ def test_env_example_has_every_setting_at_its_default() -> None:
     written = dict(re.findall(r"(?m)^#(GPU_METRICS_\w+)=(.*)$", ENVIRONMENT))
     expected = {
         row[0].strip("`"): "" if row[1] in {"empty", "the machine's host name"} else row[1]
-        for kind in PROCESSES.values()
+        for kind in SERVICE.values()
         for row in (_settings_row(kind, name) for name in settings.names(kind))
     }
     assert written == expected
 
 
 def test_env_example_explains_each_setting_in_the_words_of_the_settings() -> None:
-    for kind in PROCESSES.values():
+    for kind in SERVICE.values():
         for name in settings.names(kind):
             above = ENVIRONMENT[: ENVIRONMENT.index(f"#{PREFIX}{name.upper()}=")].rsplit("\n\n", 1)[-1]
             _, default, expected, meaning = _settings_row(kind, name)

@@ -8,7 +8,8 @@ import pytest
 from api.cache import Cache
 from api.responses import MetricsBody, metrics_body, not_fresh_body, timestamp
 from api.selection import NotFresh, Selection, select
-from common.snapshot import Gpu, Snapshot
+from common.gpu import Gpu
+from common.snapshot import Snapshot
 from tests.builders import (
     ENDPOINT,
     MEBIBYTE,

@@ -10,25 +10,16 @@ import pytest
 from collector import sampler as sampler_module
 from collector.nvml.source import Nvml
 from collector.sampler import Sampler
+from common.gpu import READINGS
 from common.settings import CollectorSettings
-from common.snapshot import READINGS, Snapshot, StalledCall
-from tests.fakes import FakeNvml
+from common.snapshot import Snapshot, StalledCall
+from tests.fakes import Clock, FakeNvml
 
 PATIENCE_SECONDS = 20
 
 
 Run = Callable[..., None]
 Scenario = Callable[[Sampler], Coroutine[Any, Any, None]]
-
-
-class Clock:
-    """A clock that stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -66,6 +66,8 @@ def test_without_any_setting_the_defaults_are_those_of_the_contract() -> None:
         "nvml_library": "",
         "stall_after_seconds": 10.0,
         "stall_exit_seconds": 300.0,
+        "processes": False,
+        "pcie_throughput": False,
     }
     assert msgspec.to_builtins(api()) == {
         "log_level": "INFO",

@@ -1,13 +1,37 @@
 """The catalogue, as it derives from the structs."""
 
 import re
+from typing import get_args, get_type_hints
 
 import pytest
 
-from common.snapshot import HOST_PATTERN, READINGS, Gpu, without_readings
+from common.gpu import READINGS, Gpu, MigInstance, Process, XidErrors, without_readings
+from common.snapshot import HOST_PATTERN
 from tests.builders import make_gpu
 
-IDENTITY = ["index", "uuid", "name", "pci_bus_id"]
+IDENTITY = [
+    "index",
+    "uuid",
+    "name",
+    "pci_bus_id",
+    "serial",
+    "minor_number",
+    "architecture",
+    "cuda_compute_capability",
+    "vbios_version",
+]
+KINDS = {
+    "boolean": bool,
+    "state": int,
+    "generation": int,
+    "lanes": int,
+    "name": str,
+    "names": list[str],
+    "instances": list[MigInstance],
+    "errors": XidErrors,
+    "processes": list[Process],
+}
+"""What has no unit that its name could end with: what kind of thing it is, and its type."""
 FIRST_READINGS = [
     "utilization_gpu_percent",
     "utilization_memory_percent",
@@ -33,10 +57,17 @@ def test_every_field_of_a_gpu_is_its_identity_its_state_or_a_reading() -> None:
 def test_a_reading_says_its_unit_in_its_name_and_what_it_means(name: str) -> None:
     reading = READINGS[name]
     assert reading.name == name
-    assert name.endswith(f"_{reading.unit}")
+    assert name.endswith(f"_{reading.unit}") or reading.unit in KINDS
     assert reading.title
     assert reading.meaning
     assert not reading.meaning.endswith(".")
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_a_reading_has_the_type_of_its_unit(name: str) -> None:
+    kind = get_args(get_type_hints(Gpu)[name])[0]
+    unit = READINGS[name].unit
+    assert kind in ({KINDS[unit]} if unit in KINDS else {int, float})
 
 
 def test_a_reading_is_not_taken_until_somebody_takes_it() -> None:

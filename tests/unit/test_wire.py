@@ -124,7 +124,7 @@ def test_a_snapshot_without_one_of_its_keys_is_refused_by_name(key: str) -> None
         ({"source": {"state": "asleep"}}, "source.state"),
         ({"gpus": {}}, "gpus"),
         ({"gpus": [None]}, r"gpus\[0\]"),
-        ({"gpus": [GPU] * (wire.MAX_GPUS + 1)}, "gpus: 1025 are more than 1024"),
+        ({"gpus": [GPU] * (wire.MAX_GPUS + 1)}, "gpus: 257 are more than 256"),
         ({"gpus": [GPU | {"memory_total_bytes": "many"}]}, "memory_total_bytes"),
         ({"gpus": [GPU | {"unavailable": {1: "x"}}]}, "unavailable"),
     ],

@@ -1,0 +1,149 @@
+"""What is asked of one GPU in the next sample: everything that changes, a little of what hardly does, and nothing that
+the GPU was found not to have."""
+
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Any, NamedTuple
+
+from collector.nvml import codes
+from collector.nvml.library import Library, Question
+from collector.nvml.table import Field, Read
+from collector.nvml.xid import Heard
+
+RARE_SECONDS = 300.0
+"""How often what hardly changes is asked for."""
+
+RARE_CALLS = 3
+"""At most so many calls of that kind in one sample, except in the first."""
+
+ASK_AGAIN_SECONDS = 3600.0
+"""For how long a reading that a GPU does not support, or may not show, is not asked for."""
+
+Key = tuple[str, tuple[int, ...]]
+Take = tuple[int, str, Callable[[Any], int] | None, int, Callable[[int], Any] | None]
+
+
+class Silence(NamedTuple):
+    """Something that is not asked for until then, and why."""
+
+    until: float
+    code: int
+
+
+class Memory:
+    """What is remembered of one GPU from sample to sample, whatever handle it had."""
+
+    def __init__(self) -> None:
+        self.silences: dict[Key, Silence] = {}
+        self.due: dict[Key, float] = {}
+        """When each rare row of the table is to be asked next."""
+        self.kept: dict[str, Any] = {}
+        self.kept_reasons: dict[str, str] = {}
+        """What the rare rows gave when they were asked last, by reading."""
+        self.heard = Heard()
+        """The XID errors since the collector started; nothing resets them."""
+        self.reported_error: str | None = None
+        self.reported: dict[str, str] = {}
+        """What the log was last told of the GPU as a whole, and of readings while it answered."""
+
+    def forget_answers(self) -> None:
+        """The driver is a new one, or the GPU was gone: ask for everything again."""
+        for answers in (self.silences, self.due, self.kept, self.kept_reasons):
+            answers.clear()
+
+    def keep(self, row: Read | Field, values: dict[str, Any], unavailable: dict[str, str], now: float) -> None:
+        """Keep what a rare row has just given, until it is asked again; at once if it failed for a passing cause."""
+        for reading in readings(row):
+            self.kept.pop(reading, None)
+            self.kept_reasons.pop(reading, None)
+            if reading in values:
+                self.kept[reading] = values[reading]
+            else:
+                self.kept_reasons[reading] = unavailable[reading]
+        has_failed = any(unavailable.get(reading, "").startswith("error") for reading in readings(row))
+        silence = self.silences.get(row.key)
+        silent_until = silence.until if silence else now
+        self.due[row.key] = max(silent_until, now if has_failed else now + RARE_SECONDS)
+
+
+class Plan(NamedTuple):
+    """The calls; what is taken from their answers, by its place; the row that each reading comes from; the rare rows;
+    how many fields the last call asks for, whose values stand behind the answers; why other readings are not asked
+    for; and when to plan anew."""
+
+    questions: list[Question]
+    takes: list[Take]
+    rows: dict[str, Read | Field]
+    rare: list[Read | Field]
+    fields: int
+    silent: dict[str, str]
+    until: float
+
+
+class Planner:
+    """Makes the plans for one GPU."""
+
+    def __init__(self, library: Library, index: int, handle: Any, memory: Memory, rows: Sequence[Read | Field]) -> None:
+        self._library = library
+        self._index = index
+        self._handle = handle
+        self._memory = memory
+        self._rows = rows
+
+    def plan(self, now: float) -> Plan:
+        """Return what to ask at this moment."""
+        rows, silent = self._due_rows(now)
+        questions: list[Question] = []
+        takes: list[Take] = []
+        for read in (row for row in rows if isinstance(row, Read)):
+            takes += [(len(questions), *given) for given in read.gives]
+            questions.append(self._question(read))
+        fields = [row for row in rows if isinstance(row, Field)]
+        if fields:
+            questions.append(self._library.field_question(fields, self._index, self._handle))
+            takes += [(len(questions) + place, *field.gives) for place, field in enumerate(fields)]
+        owners = {reading: row for row in rows for reading in readings(row)}
+        reasons = {reading: reason for reading, reason in silent.items() if reading not in owners}
+        rare = [row for row in rows if row.is_rare]
+        return Plan(questions, takes, owners, rare, len(fields), reasons, now if rare else self._next_due(now))
+
+    def _question(self, read: Read) -> Question:
+        arguments = (self._handle, *read.arguments)
+        return self._library.question(read.function, self._index, arguments, read.outputs)
+
+    def _next_due(self, now: float) -> float:
+        ends = [silence.until for silence in self._memory.silences.values() if silence.until > now]
+        return min([*self._memory.due.values(), *ends], default=inf)
+
+    def _due_rows(self, now: float) -> tuple[list[Read | Field], dict[str, str]]:
+        """Return the rows to ask, and why the readings of others are not there."""
+        rows: list[Read | Field] = []
+        silent = dict(self._memory.kept_reasons)
+        for row in map(self._known, self._rows):
+            silence = self._memory.silences.get(row.key)
+            if silence is not None and now < silence.until:
+                silent |= dict.fromkeys(readings(row), codes.reason(silence.code))
+            elif not row.is_rare or self._memory.due.get(row.key, 0.0) <= now:
+                rows.append(row)
+        return self._few_enough(rows), silent
+
+    def _few_enough(self, rows: list[Read | Field]) -> list[Read | Field]:
+        """Leave out the rare calls that are too many for one sample: those that were due first are made."""
+        due = self._memory.due
+        rare = sorted(
+            (row for row in rows if row.is_rare and isinstance(row, Read)), key=lambda row: due.get(row.key, 0.0)
+        )
+        too_many = {row.key for row in rare[RARE_CALLS:]} if due else set()
+        return [row for row in rows if row.key not in too_many]
+
+    def _known(self, row: Read | Field) -> Read | Field:
+        """Return the row, or the one that stands in for it where the driver has no such call."""
+        if isinstance(row, Field) or row.instead is None:
+            return row
+        silence = self._memory.silences.get(row.key)
+        return row.instead if silence and silence.code in codes.UNSUPPORTED else row
+
+
+def readings(row: Read | Field) -> list[str]:
+    """Return the names of the readings that a row of the table gives."""
+    return [row.gives.reading] if isinstance(row, Field) else [given.reading for given in row.gives]

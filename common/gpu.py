@@ -1,0 +1,468 @@
+"""The catalogue: every reading's name, unit and meaning, once.
+
+REST fields, labels, schemas and the README's table derive from `Gpu` below. A reading that could not be taken is `None`
+and its name stands in `Gpu.unavailable` with the reason; nothing here ever invents a number.
+"""
+
+from typing import Annotated, Literal, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+GpuState = Literal["ok", "lost", "error", "unknown"]
+
+
+def _reading(title: str, unit: str, meaning: str) -> Meta:
+    return Meta(title=title, description=meaning, extra={"unit": unit})
+
+
+def _identifier(title: str, meaning: str) -> Meta:
+    return Meta(title=title, description=meaning)
+
+
+class MigInstance(Struct, frozen=True, kw_only=True):
+    """One part of a GPU that is partitioned; a number is None where the driver does not tell it."""
+
+    uuid: str | None
+    name: str | None
+    gpu_instance_id: int | None
+    compute_instance_id: int | None
+    memory_total_bytes: int | None
+    memory_used_bytes: int | None
+    memory_free_bytes: int | None
+
+
+class Xid(Struct, frozen=True, kw_only=True):
+    """One such error: NVIDIA's code for it, when it was heard (Unix time, nanoseconds), and a short text where the code
+    is a known one."""
+
+    code: int
+    heard_at_ns: int
+    text: str | None
+
+
+class XidErrors(Struct, frozen=True, kw_only=True):
+    """The errors that the driver reported of a GPU since the collector started: how many of each code (as text, for a
+    map's keys), and the latest; repeats count, and nothing resets them but a new start."""
+
+    counts: dict[str, int]
+    last: Xid | None
+
+
+class Process(Struct, frozen=True, kw_only=True):
+    """One process that uses the GPU. What cannot be told of it is None: to other users' processes, and those outside
+    a container, the collector may be blind. Utilization is percent of the driver's last sample period."""
+
+    pid: int
+    kind: Literal["compute", "graphics"]
+    memory_used_bytes: int | None = None
+    utilization_sm_percent: int | None = None
+    utilization_memory_percent: int | None = None
+    utilization_encoder_percent: int | None = None
+    utilization_decoder_percent: int | None = None
+    name: str | None = None
+    user: str | None = None
+    command: str | None = None
+    container_id: str | None = None
+
+
+class Gpu(Struct, frozen=True, kw_only=True):
+    """One GPU in one sample: who it is, how it is, and its readings.
+
+    `uuid` is the identity; `index` is NVML's order and may change. `uuid` to `vbios_version` are None only where the
+    driver would not tell them. `error` says why `state` is not ok. `unavailable` maps each reading that is None to its
+    reason: `unsupported`, `no_permission`, `not_collected` (a setting asks for it), or `error: ` and NVML's name.
+    """
+
+    index: int
+    uuid: str | None
+    name: str | None
+    pci_bus_id: Annotated[str | None, _identifier("PCI bus id", "With a domain of eight digits, in lower case")] = None
+    serial: Annotated[str | None, _identifier("Serial number", "Of the board")] = None
+    minor_number: Annotated[int | None, _identifier("Minor number", "N of the device file /dev/nvidiaN")] = None
+    architecture: Annotated[str | None, _identifier("Architecture", "Such as Hopper")] = None
+    cuda_compute_capability: Annotated[str | None, _identifier("CUDA compute capability", "Such as 9.0")] = None
+    vbios_version: Annotated[str | None, _identifier("VBIOS version", "Of the board's firmware")] = None
+    state: GpuState = "ok"
+    error: str | None = None
+    unavailable: dict[str, str] = {}
+
+    utilization_gpu_percent: Annotated[
+        int | None,
+        _reading(
+            "GPU utilization",
+            "percent",
+            "Share of the driver's last sample period (1/6 s to 1 s) in which a kernel ran on the GPU",
+        ),
+    ] = None
+    utilization_memory_percent: Annotated[
+        int | None,
+        _reading(
+            "Memory utilization",
+            "percent",
+            "Share of that period in which the memory controller read or wrote (not used / total)",
+        ),
+    ] = None
+    utilization_encoder_percent: Annotated[
+        int | None,
+        _reading(
+            "Encoder utilization", "percent", "Share of the driver's last sample period in which video was encoded"
+        ),
+    ] = None
+    utilization_decoder_percent: Annotated[
+        int | None, _reading("Decoder utilization", "percent", "The same for decoding video")
+    ] = None
+    utilization_jpeg_percent: Annotated[
+        int | None, _reading("JPEG utilization", "percent", "The same for decoding JPEG images")
+    ] = None
+    utilization_ofa_percent: Annotated[
+        int | None, _reading("Optical flow utilization", "percent", "The same for the optical flow accelerator")
+    ] = None
+    memory_total_bytes: Annotated[
+        int | None, _reading("Memory total", "bytes", "Memory that the GPU has installed")
+    ] = None
+    memory_used_bytes: Annotated[
+        int | None,
+        _reading(
+            "Memory used", "bytes", "Memory in use, without the driver's reserve unless `memory_used_includes_reserved`"
+        ),
+    ] = None
+    memory_free_bytes: Annotated[int | None, _reading("Memory free", "bytes", "Memory not in use")] = None
+    memory_reserved_bytes: Annotated[
+        int | None, _reading("Memory reserved", "bytes", "Memory that the driver keeps for itself")
+    ] = None
+    memory_used_includes_reserved: Annotated[
+        bool | None,
+        _reading(
+            "Memory used includes reserved", "boolean", "True where an older driver counts its reserve as used memory"
+        ),
+    ] = None
+    bar1_total_bytes: Annotated[
+        int | None,
+        _reading("BAR1 total", "bytes", "Size of the window through which the host addresses the GPU's memory"),
+    ] = None
+    bar1_used_bytes: Annotated[int | None, _reading("BAR1 used", "bytes", "Mapped part of that window")] = None
+    temperature_gpu_celsius: Annotated[
+        int | None, _reading("Temperature", "celsius", "Temperature of the GPU's die")
+    ] = None
+    temperature_memory_celsius: Annotated[
+        int | None, _reading("Memory temperature", "celsius", "Temperature of the memory")
+    ] = None
+    temperature_slowdown_celsius: Annotated[
+        int | None,
+        _reading("Slowdown temperature", "celsius", "Temperature of the die from which the hardware slows its clocks"),
+    ] = None
+    temperature_shutdown_celsius: Annotated[
+        int | None,
+        _reading("Shutdown temperature", "celsius", "Temperature of the die at which the GPU shuts itself down"),
+    ] = None
+    temperature_max_operating_celsius: Annotated[
+        int | None,
+        _reading(
+            "Maximum operating temperature",
+            "celsius",
+            "Temperature of the die up to which the GPU keeps its full clocks",
+        ),
+    ] = None
+    power_draw_watts: Annotated[
+        float | None, _reading("Power draw", "watts", "Power of the whole board; from Ampere on a mean over one second")
+    ] = None
+    power_draw_average_watts: Annotated[
+        float | None,
+        _reading(
+            "Average power draw", "watts", "Power of the board, a mean over one second, where the driver tells it apart"
+        ),
+    ] = None
+    power_draw_instant_watts: Annotated[
+        float | None,
+        _reading("Instant power draw", "watts", "Power of the board at this moment, where the driver tells it apart"),
+    ] = None
+    power_limit_watts: Annotated[float | None, _reading("Power limit", "watts", "Limit that is set for the board")] = (
+        None
+    )
+    power_limit_enforced_watts: Annotated[
+        float | None, _reading("Enforced power limit", "watts", "Limit in force, the lowest of all that apply")
+    ] = None
+    power_limit_default_watts: Annotated[
+        float | None, _reading("Default power limit", "watts", "Limit after the driver was loaded")
+    ] = None
+    power_limit_min_watts: Annotated[
+        float | None, _reading("Least power limit", "watts", "Lowest limit that can be set")
+    ] = None
+    power_limit_max_watts: Annotated[
+        float | None, _reading("Greatest power limit", "watts", "Highest limit that can be set")
+    ] = None
+    energy_joules: Annotated[
+        float | None, _reading("Energy", "joules", "Energy used since the driver was loaded; a counter")
+    ] = None
+    clock_graphics_megahertz: Annotated[
+        int | None, _reading("Graphics clock", "megahertz", "Current clock of the graphics engine")
+    ] = None
+    clock_sm_megahertz: Annotated[
+        int | None, _reading("SM clock", "megahertz", "Current clock of the streaming multiprocessors")
+    ] = None
+    clock_memory_megahertz: Annotated[
+        int | None, _reading("Memory clock", "megahertz", "Current clock of the memory")
+    ] = None
+    clock_video_megahertz: Annotated[
+        int | None, _reading("Video clock", "megahertz", "Current clock of the video engines")
+    ] = None
+    clock_max_graphics_megahertz: Annotated[
+        int | None, _reading("Maximum graphics clock", "megahertz", "Highest clock of the graphics engine")
+    ] = None
+    clock_max_sm_megahertz: Annotated[
+        int | None, _reading("Maximum SM clock", "megahertz", "Highest clock of the streaming multiprocessors")
+    ] = None
+    clock_max_memory_megahertz: Annotated[
+        int | None, _reading("Maximum memory clock", "megahertz", "Highest clock of the memory")
+    ] = None
+    clock_max_video_megahertz: Annotated[
+        int | None, _reading("Maximum video clock", "megahertz", "Highest clock of the video engines")
+    ] = None
+    clock_event_reasons: Annotated[
+        list[str] | None,
+        _reading(
+            "Clock event reasons",
+            "names",
+            "What holds the clocks down (or up) at this moment, by NVML's names; empty: nothing",
+        ),
+    ] = None
+    throttled_power_seconds: Annotated[
+        float | None,
+        _reading(
+            "Throttled: power",
+            "seconds",
+            "Time with clocks held down because the power limit was reached; a counter",
+        ),
+    ] = None
+    throttled_thermal_seconds: Annotated[
+        float | None,
+        _reading(
+            "Throttled: thermal",
+            "seconds",
+            "Time with clocks held down because the GPU was too hot; a counter",
+        ),
+    ] = None
+    throttled_sync_boost_seconds: Annotated[
+        float | None,
+        _reading(
+            "Throttled: sync boost",
+            "seconds",
+            "Time with clocks held down because the GPU waited for others of its sync boost group; a counter",
+        ),
+    ] = None
+    throttled_board_limit_seconds: Annotated[
+        float | None,
+        _reading(
+            "Throttled: board limit",
+            "seconds",
+            "Time with clocks held down because the board's own limit was reached; a counter",
+        ),
+    ] = None
+    throttled_low_utilization_seconds: Annotated[
+        float | None,
+        _reading(
+            "Throttled: low utilization",
+            "seconds",
+            "Time with clocks held down because the GPU had too little to do; a counter",
+        ),
+    ] = None
+    throttled_reliability_seconds: Annotated[
+        float | None,
+        _reading(
+            "Throttled: reliability",
+            "seconds",
+            "Time with clocks held down because the voltage had to stay reliable; a counter",
+        ),
+    ] = None
+    performance_state: Annotated[
+        int | None, _reading("Performance state", "state", "0 (fastest, P0) to 15 (slowest)")
+    ] = None
+    fan_speed_percent: Annotated[
+        int | None,
+        _reading("Fan speed", "percent", "Speed that the fan is told to have, of its maximum; can exceed 100"),
+    ] = None
+    pcie_link_generation: Annotated[
+        int | None,
+        _reading("PCIe generation", "generation", "Generation at which the PCIe link runs now; drops when idle"),
+    ] = None
+    pcie_link_generation_max: Annotated[
+        int | None, _reading("Maximum PCIe generation", "generation", "Highest that GPU and slot can do together")
+    ] = None
+    pcie_link_width: Annotated[int | None, _reading("PCIe width", "lanes", "Lanes that the PCIe link uses now")] = None
+    pcie_link_width_max: Annotated[
+        int | None, _reading("Maximum PCIe width", "lanes", "Most that GPU and slot can do together")
+    ] = None
+    pcie_replay_count: Annotated[
+        int | None, _reading("PCIe replays", "count", "Packets sent again because of errors on the link; a counter")
+    ] = None
+    pcie_sent_bytes: Annotated[int | None, _reading("PCIe sent", "bytes", "Bytes sent to the host; a counter")] = None
+    pcie_received_bytes: Annotated[
+        int | None, _reading("PCIe received", "bytes", "Bytes received from the host; a counter")
+    ] = None
+    pcie_throughput_sent_bytes_per_second: Annotated[
+        int | None,
+        _reading(
+            "PCIe send rate",
+            "bytes_per_second",
+            "Rate over 20 ms; only with the setting PCIE_THROUGHPUT, for the call blocks that long",
+        ),
+    ] = None
+    pcie_throughput_received_bytes_per_second: Annotated[
+        int | None, _reading("PCIe receive rate", "bytes_per_second", "The same for receiving")
+    ] = None
+    ecc_enabled: Annotated[bool | None, _reading("ECC", "boolean", "Whether the memory's error correction is on")] = (
+        None
+    )
+    ecc_errors_corrected_volatile_count: Annotated[
+        int | None,
+        _reading(
+            "ECC errors corrected, volatile", "count", "Memory errors corrected since the driver was loaded; a counter"
+        ),
+    ] = None
+    ecc_errors_corrected_aggregate_count: Annotated[
+        int | None,
+        _reading(
+            "ECC errors corrected, aggregate", "count", "Memory errors corrected over the GPU's lifetime; a counter"
+        ),
+    ] = None
+    ecc_errors_uncorrected_volatile_count: Annotated[
+        int | None,
+        _reading(
+            "ECC errors uncorrected, volatile",
+            "count",
+            "Memory errors uncorrected since the driver was loaded; a counter",
+        ),
+    ] = None
+    ecc_errors_uncorrected_aggregate_count: Annotated[
+        int | None,
+        _reading(
+            "ECC errors uncorrected, aggregate", "count", "Memory errors uncorrected over the GPU's lifetime; a counter"
+        ),
+    ] = None
+    retired_pages_single_bit_count: Annotated[
+        int | None,
+        _reading(
+            "Retired pages, single bit",
+            "count",
+            "Memory pages retired because of repeated single bit errors; a counter",
+        ),
+    ] = None
+    retired_pages_double_bit_count: Annotated[
+        int | None,
+        _reading("Retired pages, double bit", "count", "Memory pages retired because of a double bit error; a counter"),
+    ] = None
+    retired_pages_pending: Annotated[
+        bool | None, _reading("Retired pages pending", "boolean", "Whether pages wait for a reboot to be retired")
+    ] = None
+    remapped_rows_correctable_count: Annotated[
+        int | None,
+        _reading(
+            "Remapped rows, correctable", "count", "Memory rows remapped because of correctable errors; a counter"
+        ),
+    ] = None
+    remapped_rows_uncorrectable_count: Annotated[
+        int | None,
+        _reading(
+            "Remapped rows, uncorrectable", "count", "Memory rows remapped because of uncorrectable errors; a counter"
+        ),
+    ] = None
+    remapped_rows_pending: Annotated[
+        bool | None,
+        _reading("Remapped rows pending", "boolean", "Whether rows wait for a reset of the GPU to be remapped"),
+    ] = None
+    remapped_rows_failed: Annotated[
+        bool | None,
+        _reading("Remapping failed", "boolean", "Whether a row could not be remapped: the GPU should be replaced"),
+    ] = None
+    nvlink_links_up_count: Annotated[
+        int | None, _reading("NVLink links up", "count", "NVLink links that are active")
+    ] = None
+    nvlink_sent_bytes: Annotated[
+        int | None, _reading("NVLink sent", "bytes", "Bytes of data sent over all NVLink links; a counter")
+    ] = None
+    nvlink_received_bytes: Annotated[
+        int | None, _reading("NVLink received", "bytes", "Bytes of data received over all NVLink links; a counter")
+    ] = None
+    nvlink_crc_flit_error_count: Annotated[
+        int | None,
+        _reading(
+            "NVLink errors: crc flit",
+            "count",
+            "Flow control units received with a bad checksum, over all links; a counter",
+        ),
+    ] = None
+    nvlink_crc_data_error_count: Annotated[
+        int | None,
+        _reading("NVLink errors: crc data", "count", "Data received with a bad checksum, over all links; a counter"),
+    ] = None
+    nvlink_replay_error_count: Annotated[
+        int | None, _reading("NVLink errors: replay", "count", "Transmissions repeated, over all links; a counter")
+    ] = None
+    nvlink_recovery_error_count: Annotated[
+        int | None,
+        _reading(
+            "NVLink errors: recovery", "count", "Links brought up again after an error, over all links; a counter"
+        ),
+    ] = None
+    mig_enabled: Annotated[bool | None, _reading("MIG", "boolean", "Whether the GPU is partitioned into instances")] = (
+        None
+    )
+    mig_instances: Annotated[
+        list[MigInstance] | None, _reading("MIG instances", "instances", "Each instance and its memory")
+    ] = None
+    compute_mode: Annotated[
+        str | None,
+        _reading("Compute mode", "name", "Who may compute: default, exclusive_thread, prohibited or exclusive_process"),
+    ] = None
+    persistence_enabled: Annotated[
+        bool | None,
+        _reading("Persistence mode", "boolean", "Whether the driver stays loaded while nobody uses the GPU"),
+    ] = None
+    accounting_enabled: Annotated[
+        bool | None, _reading("Accounting mode", "boolean", "Whether the driver keeps figures of ended processes")
+    ] = None
+    display_connected: Annotated[
+        bool | None, _reading("Display connected", "boolean", "Whether a display is plugged into the GPU")
+    ] = None
+    display_active: Annotated[
+        bool | None, _reading("Display active", "boolean", "Whether a display is set up on the GPU, plugged in or not")
+    ] = None
+    xid_errors: Annotated[
+        XidErrors | None,
+        _reading("XID errors", "errors", "What the driver has reported of the GPU since the collector started"),
+    ] = None
+    processes: Annotated[
+        list[Process] | None,
+        _reading("Processes", "processes", "Processes that use the GPU; only with the setting PROCESSES"),
+    ] = None
+
+
+class Reading(Struct, frozen=True):
+    """One entry of the catalogue, derived from its field in `Gpu`."""
+
+    name: str
+    title: str
+    unit: str
+    meaning: str
+
+
+def _catalogue() -> dict[str, Reading]:
+    readings = {}
+    for name, annotation in get_type_hints(Gpu, include_extras=True).items():
+        for meta in get_args(annotation)[1:]:
+            if isinstance(meta, Meta) and meta.extra:
+                unit = meta.extra["unit"]
+                readings[name] = Reading(name, meta.title or "", unit, meta.description or "")
+    return readings
+
+
+READINGS = _catalogue()
+"""Every reading by its name, in the catalogue's order."""
+
+
+def without_readings(gpu: Gpu, state: GpuState, error: str, reason: str) -> Gpu:
+    """Return that GPU's identity alone: `state`, `error`, and `reason` for every reading."""
+    return msgspec.structs.replace(
+        gpu, state=state, error=error, unavailable=dict.fromkeys(READINGS, reason), **dict.fromkeys(READINGS)
+    )

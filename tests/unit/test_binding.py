@@ -1,0 +1,48 @@
+"""Which of the packages that install a module `pynvml` is in use."""
+
+import logging
+
+import pytest
+
+from collector.nvml import binding
+
+
+@pytest.mark.parametrize(
+    ("distributions", "names"),
+    [
+        ({"pynvml": ["nvidia-ml-py3"], "zmq": ["pyzmq"]}, ["nvidia-ml-py3"]),
+        ({"pynvml": ["nvidia-ml-py3", "nvidia-ml-py", "nvidia-ml-py3"]}, ["nvidia-ml-py", "nvidia-ml-py3"]),
+        ({"pynvml": ["pynvml", "nvidia-ml-py"]}, ["nvidia-ml-py", "pynvml"]),
+        ({}, []),
+    ],
+)
+def test_the_packages_that_install_it_are_named_once(distributions: dict[str, list[str]], names: list[str]) -> None:
+    assert binding.providers(distributions) == names
+
+
+def test_the_one_in_use_is_said_at_start(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    binding.report()
+    (record,) = caplog.records
+    assert record.getMessage() == "NVML's binding is nvidia-ml-py3 7.352.0"
+    assert record.levelno == logging.INFO
+
+
+def test_several_over_each_other_are_warned_of(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(binding, "packages_distributions", lambda: {"pynvml": ["pyzmq", "nvidia-ml-py3"]})
+    binding.report()
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "nvidia-ml-py3 7.352.0, pyzmq" in record.getMessage()
+    assert "uninstall all, then install one" in record.getMessage()
+
+
+def test_a_binding_of_no_package_is_no_failure(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(binding, "packages_distributions", dict)
+    binding.report()
+    assert caplog.messages == ["NVML's binding is a package that does not give its name"]

@@ -1,0 +1,164 @@
+"""What is asked when: everything that changes in every sample, the rest rarely, and little of it at once."""
+
+from collections import Counter
+
+import pytest
+
+from collector.nvml import codes
+from collector.nvml.fields import FUNCTION as FIELD_VALUES
+from collector.nvml.plan import ASK_AGAIN_SECONDS, RARE_CALLS, RARE_SECONDS
+from collector.nvml.source import Nvml
+from collector.nvml.table import PCIE_THROUGHPUT_READS, READS
+from tests.fakes import Clock, FakeNvml
+
+STEADY = Counter(read.function for read in READS if not read.is_rare) + Counter([FIELD_VALUES])
+RARE = Counter(read.function for read in READS if read.is_rare)
+MOST_CALLS = 30
+INTERVAL_SECONDS = 30.0
+
+
+class Watched:
+    """One source whose clock is moved by hand, and what it asks of the first GPU."""
+
+    def __init__(self, fake: FakeNvml, *, pcie_throughput: bool = False, processes: bool = False) -> None:
+        self.clock = Clock()
+        self.fake = fake
+        self.nvml = Nvml(now=self.clock, pcie_throughput=pcie_throughput, processes=processes)
+
+    def asked(self, seconds: float = 0.0, gpu: int = 0) -> "Counter[str]":
+        """Take a sample, so many seconds after the last, and return the calls on one GPU."""
+        self.clock.now += seconds
+        self.fake.calls.clear()
+        self.nvml.sample()
+        return Counter(call for call, on in self.fake.calls if on == gpu)
+
+
+@pytest.fixture
+def watched(fake: FakeNvml) -> Watched:
+    """Return a source over the fake."""
+    return Watched(fake)
+
+
+def test_a_sample_that_follows_at_once_makes_nineteen_calls_on_a_gpu(watched: Watched) -> None:
+    watched.asked()
+    assert watched.asked() == STEADY
+    assert STEADY.total() == 19
+
+
+def test_everything_is_asked_at_start_and_what_hardly_changes_not_soon_again(watched: Watched) -> None:
+    assert watched.asked() >= STEADY + RARE
+    for _ in range(int(RARE_SECONDS / INTERVAL_SECONDS) - 1):
+        assert not RARE & watched.asked(INTERVAL_SECONDS)
+
+
+def test_what_hardly_changes_is_asked_again_a_little_at_a_time_until_all_of_it_was(watched: Watched) -> None:
+    watched.asked()
+    watched.clock.now += RARE_SECONDS - INTERVAL_SECONDS
+    rounds = [RARE & watched.asked(INTERVAL_SECONDS) for _ in range(-(-RARE.total() // RARE_CALLS))]
+    assert max(asked.total() for asked in rounds) == RARE_CALLS
+    assert sum(rounds, Counter()) == RARE
+    assert not RARE & watched.asked()
+
+
+@pytest.mark.parametrize("links", [0, 4, 18])
+@pytest.mark.parametrize("seconds", [1.0, INTERVAL_SECONDS, 60.0, 600.0])
+def test_no_sample_of_an_hour_after_the_first_makes_more_than_thirty_calls_on_a_gpu(
+    watched: Watched, links: int, seconds: float
+) -> None:
+    watched.fake.value("nvlink_link_count", links)
+    watched.asked()
+    samples = [watched.asked(seconds) for _ in range(min(int(3700 / seconds), 1200))]
+    assert max(asked.total() for asked in samples) <= MOST_CALLS
+
+
+def test_what_was_read_is_kept_and_what_changed_is_found_within_minutes(watched: Watched) -> None:
+    watched.asked()
+    watched.fake.value("power_limit_milliwatts", 123000)
+    assert watched.nvml.sample()[0].power_limit_watts == 350.123
+    watched.clock.now += RARE_SECONDS
+    told = {watched.nvml.sample()[0].power_limit_watts for _ in range(RARE.total() // RARE_CALLS + 1)}
+    assert told == {350.123, 123.0}
+
+
+def test_a_rare_reading_that_failed_for_once_is_asked_again_in_the_next_sample(watched: Watched) -> None:
+    watched.fake.fail("nvmlDeviceGetPowerManagementLimit", 10)
+    assert watched.nvml.sample()[0].unavailable["power_limit_watts"] == "error: NVML_ERROR_TIMEOUT"
+    watched.fake.heal()
+    assert watched.nvml.sample()[0].power_limit_watts == 350.123
+    assert not RARE & watched.asked()
+
+
+def test_rare_readings_that_always_fail_do_not_keep_the_others_from_being_asked(watched: Watched) -> None:
+    failing = {"nvmlDeviceGetTemperatureThreshold", "nvmlDeviceGetPowerManagementLimit"}
+    for call in failing:
+        watched.fake.fail(call, 999)
+    watched.asked()
+    watched.clock.now += RARE_SECONDS
+    asked = sum((watched.asked(1) for _ in range(RARE.total())), Counter())
+    assert all(asked[call] == RARE[call] for call in RARE if call not in failing)
+
+
+@pytest.mark.parametrize("code", sorted(codes.LASTING))
+@pytest.mark.parametrize("call", ["nvmlDeviceGetPowerUsage", "nvmlDeviceGetEccMode", "nvmlDeviceGetFieldValues"])
+def test_what_is_not_supported_or_not_allowed_is_asked_once_an_hour(watched: Watched, call: str, code: int) -> None:
+    watched.fake.fail(call, code, gpu=0)
+    assert watched.asked()[call] == 1
+    assert not any(watched.asked(60)[call] for _ in range(int(ASK_AGAIN_SECONDS / 60) - 1))
+    watched.fake.heal()
+    assert sum(watched.asked(10)[call] for _ in range(RARE.total())) >= 1
+    assert set(watched.nvml.sample()[0].unavailable.values()) == {"not_collected"}
+
+
+def test_a_field_that_is_not_supported_is_left_out_of_the_call(watched: Watched) -> None:
+    watched.fake.fail("field:82", 3)
+    watched.asked()
+    watched.fake.heal()
+    assert watched.nvml.sample()[0].unavailable["temperature_memory_celsius"] == "unsupported"
+    watched.clock.now += ASK_AGAIN_SECONDS
+    assert watched.nvml.sample()[0].temperature_memory_celsius == 46
+
+
+def test_all_is_planned_once_and_not_in_every_sample_however_much_is_not_supported(watched: Watched) -> None:
+    for call in ("nvmlDeviceGetPowerUsage", "nvmlDeviceGetEccMode", "nvmlDeviceGetTemperatureThreshold"):
+        watched.fake.fail(call, 3)
+    for _ in range(40):
+        watched.asked(INTERVAL_SECONDS)
+    (device, _) = watched.nvml._gpus._devices.values()
+    plans = [device._plan]
+    for _ in range(3):
+        watched.asked(0.1)
+        plans.append(device._plan)
+    assert len({id(plan) for plan in plans}) == 1
+
+
+def test_everything_is_asked_again_after_the_driver_was_reloaded(watched: Watched) -> None:
+    watched.fake.fail("nvmlDeviceGetPowerUsage", 3)
+    watched.asked()
+    watched.asked()
+    watched.fake.reload()
+    assert watched.asked() >= STEADY + RARE
+
+
+def test_everything_is_asked_again_of_a_gpu_that_was_lost_and_returned(watched: Watched) -> None:
+    watched.fake.fail("nvmlDeviceGetPowerUsage", 3)
+    watched.asked()
+    watched.fake.lose(0)
+    watched.asked()
+    watched.fake.heal()
+    assert watched.asked() >= STEADY + RARE
+    assert not RARE & watched.asked(gpu=1)
+
+
+def test_the_blocking_calls_are_made_only_where_a_setting_asks_for_them(fake: FakeNvml) -> None:
+    blocking = {read.function for read in PCIE_THROUGHPUT_READS}
+    assert not blocking & set(Watched(fake).asked())
+    asking = Watched(fake, pcie_throughput=True)
+    asking.asked()
+    assert asking.asked() == STEADY + Counter(read.function for read in PCIE_THROUGHPUT_READS)
+
+
+def test_processes_are_asked_for_only_where_a_setting_asks_for_them(fake: FakeNvml) -> None:
+    assert not any("Process" in call for call in Watched(fake).asked())
+    asking = Watched(fake, processes=True)
+    asking.asked()
+    assert (asking.asked() - STEADY).total() == 3
