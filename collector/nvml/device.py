@@ -81,9 +81,7 @@ class Device:
         Raises:
             CallError: with a code about the source, not about this GPU.
         """
-        gpu = self._silent_as_a_whole(self.fault) if self.handle is None else self._ask(now)
-        self._report(gpu)
-        return gpu
+        return self._reported(self._silent_as_a_whole(self.fault)) if self.handle is None else self._ask(now)
 
     def _ask(self, now: float) -> Gpu:
         plan = self._plan
@@ -99,7 +97,7 @@ class Device:
             if changes is not None:
                 self._last, self._last_answers = msgspec.structs.replace(self._last, **changes), answers
                 return self._last
-        return self._asked_anew(plan, answers, refused, now)
+        return self._reported(self._asked_anew(plan, answers, refused, now))
 
     def _asked_anew(self, plan: Plan, answers: list[Any], refused: dict[int, int], now: float) -> Gpu:
         # The last call that was made is the only one that can be about more than itself.
@@ -187,8 +185,8 @@ class Device:
         state: GpuState = "lost" if code in codes.LOST else "error"
         return without_readings(self.identity, state, codes.explain(code), codes.reason(code))
 
-    def _report(self, gpu: Gpu) -> None:
-        """Log what changed since the last sample, not every sample."""
+    def _reported(self, gpu: Gpu) -> Gpu:
+        """Log what changed since the last sample, not every sample; return the GPU."""
         if gpu.error != self.memory.reported_error:
             self.memory.reported_error = gpu.error
             level = logging.WARNING if gpu.error else logging.INFO
@@ -199,6 +197,7 @@ class Device:
                 _log.info("GPU %s (%r): %s: %s", gpu.index, gpu.uuid, reason, ", ".join(names))
             if back := sorted(before.keys() - gpu.unavailable.keys()):
                 _log.info("GPU %s (%r): available: %s", gpu.index, gpu.uuid, ", ".join(back))
+        return gpu
 
 
 def _taken(

@@ -12,11 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from api.responses import _ROWS
-from collector.nvml.device import Asked
-from collector.nvml.gpus import Gpus
 from collector.nvml.source import Nvml
-from collector.nvml.table import READS
 from collector.sampler import Sampler
 from common.settings import CollectorSettings
 from tests.benchmarks.calls import steady_calls
@@ -39,13 +35,11 @@ class _Order(Struct):
 
 
 class _Found(Struct):
-    """How many calls one sample makes, and what a sample, and a whole tick, cost beside them; and what a sample that
-    reads only what the first API shows costs beside its own calls."""
+    """How many calls one sample makes, and what a sample, and a whole tick, cost beside them."""
 
     calls: int
     sample: Compared
     tick: Compared
-    first: Compared
 
 
 def rows(library: Path, rounds: int = 200, samples: int = 10) -> list[Row]:
@@ -62,14 +56,6 @@ def rows(library: Path, rounds: int = 200, samples: int = 10) -> list[Row]:
             how="tick: the sample, the way to its thread and back, the sealing; against the same loop",
         ),
         ratio(f"sample of 8 GPUs, calls of {BUSY_US} us", _UNIT, busy.sample, PROMISED_BUSY),
-        ratio(
-            "sample for gpu-metrics alone, free calls",
-            _UNIT,
-            free.first,
-            PROMISED_FREE,
-            how="gpu-metrics alone: the same, asking only for the readings that gpu-metrics shows",
-        ),
-        ratio(f"sample for gpu-metrics alone, calls of {BUSY_US} us", _UNIT, busy.first, PROMISED_BUSY),
     ]
 
 
@@ -92,29 +78,9 @@ def _measured(order: _Order) -> _Found:
 
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         floor = _round(order.samples, bare)
-        first = _first_of(order)
         sample = compare(order.rounds, _round(order.samples, nvml.sample), floor)
         tick = compare(order.rounds, lambda: _microseconds(lambda: runner.run(ticks())) / order.samples, floor)
-    return _Found(len(calls), sample, tick, first)
-
-
-def _first_of(order: _Order) -> Compared:
-    calls = steady_calls(_reading_what_the_first_api_shows(order.library))
-    nvml = _reading_what_the_first_api_shows(order.library)
-
-    def bare() -> None:
-        for function, arguments in calls:
-            function(*arguments)
-
-    return compare(order.rounds, _round(order.samples, nvml.sample), _round(order.samples, bare))
-
-
-def _reading_what_the_first_api_shows(library: str) -> Nvml:
-    shown = {row.reading for row in _ROWS}
-    reads = tuple(read for read in READS if any(given.reading in shown for given in read.gives))
-    nvml = Nvml(library)
-    nvml._gpus = Gpus(nvml._library, Asked(reads, (), processes=False, left_out={}), time.monotonic)
-    return nvml
+    return _Found(len(calls), sample, tick)
 
 
 def _round(repeat: int, job: Callable[[], object]) -> Callable[[], float]:
