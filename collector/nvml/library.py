@@ -227,7 +227,6 @@ def _prepared(function: str, outputs: Sequence[Callable[[], Any]]) -> Callable[.
     references = [ctypes.byref(place) for place in places]
     only = places[0] if len(places) == 1 else None
     is_struct = isinstance(only, ctypes.Structure)
-
     entry: Callable[..., int] | None = None
 
     def call(*arguments: Any) -> Any:
