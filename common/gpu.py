@@ -4,7 +4,7 @@ REST fields, labels, schemas and the README's table derive from `Gpu` below. A r
 and its name stands in `Gpu.unavailable` with the reason; nothing here ever invents a number.
 """
 
-from typing import Annotated, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -12,8 +12,15 @@ from msgspec import Meta, Struct
 GpuState = Literal["ok", "lost", "error", "unknown"]
 
 
-def _reading(title: str, unit: str, meaning: str) -> Meta:
-    return Meta(title=title, description=meaning, extra={"unit": unit})
+def _reading(title: str, unit: str, meaning: str, metric: str = "", **labels: str) -> Meta:
+    """`metric` names the reading's Prometheus family where its name does not; `labels` tell it apart within that."""
+    return Meta(title=title, description=meaning, extra={"unit": unit, "metric": metric, "labels": labels})
+
+
+def _counter(title: str, unit: str, meaning: str, metric: str = "", **labels: str) -> Meta:
+    """A reading that only grows, until the driver is loaded anew or its meaning says otherwise."""
+    told = _reading(title, unit, f"{meaning}; a counter", metric, **labels)
+    return Meta(title=told.title, description=told.description, extra={**(told.extra or {}), "is_counter": True})
 
 
 def _identifier(title: str, meaning: str) -> Meta:
@@ -93,6 +100,7 @@ class Gpu(Struct, frozen=True, kw_only=True):
             "GPU utilization",
             "percent",
             "Share of the driver's last sample period (1/6 s to 1 s) in which a kernel ran on the GPU",
+            "gpu_utilization_ratio",
         ),
     ] = None
     utilization_memory_percent: Annotated[
@@ -101,22 +109,34 @@ class Gpu(Struct, frozen=True, kw_only=True):
             "Memory utilization",
             "percent",
             "Share of that period in which the memory controller read or wrote (not used / total)",
+            "gpu_memory_utilization_ratio",
         ),
     ] = None
     utilization_encoder_percent: Annotated[
         int | None,
         _reading(
-            "Encoder utilization", "percent", "Share of the driver's last sample period in which video was encoded"
+            "Encoder utilization",
+            "percent",
+            "Share of the driver's last sample period in which video was encoded",
+            "gpu_encoder_utilization_ratio",
         ),
     ] = None
     utilization_decoder_percent: Annotated[
-        int | None, _reading("Decoder utilization", "percent", "The same for decoding video")
+        int | None,
+        _reading("Decoder utilization", "percent", "The same for decoding video", "gpu_decoder_utilization_ratio"),
     ] = None
     utilization_jpeg_percent: Annotated[
-        int | None, _reading("JPEG utilization", "percent", "The same for decoding JPEG images")
+        int | None,
+        _reading("JPEG utilization", "percent", "The same for decoding JPEG images", "gpu_jpeg_utilization_ratio"),
     ] = None
     utilization_ofa_percent: Annotated[
-        int | None, _reading("Optical flow utilization", "percent", "The same for the optical flow accelerator")
+        int | None,
+        _reading(
+            "Optical flow utilization",
+            "percent",
+            "The same for the optical flow accelerator",
+            "gpu_ofa_utilization_ratio",
+        ),
     ] = None
     memory_total_bytes: Annotated[
         int | None, _reading("Memory total", "bytes", "Memory that the GPU has installed")
@@ -143,18 +163,31 @@ class Gpu(Struct, frozen=True, kw_only=True):
     ] = None
     bar1_used_bytes: Annotated[int | None, _reading("BAR1 used", "bytes", "Mapped part of that window")] = None
     temperature_gpu_celsius: Annotated[
-        int | None, _reading("Temperature", "celsius", "Temperature of the GPU's die")
+        int | None, _reading("Temperature", "celsius", "Temperature of the GPU's die", "gpu_temperature_celsius")
     ] = None
     temperature_memory_celsius: Annotated[
-        int | None, _reading("Memory temperature", "celsius", "Temperature of the memory")
+        int | None,
+        _reading("Memory temperature", "celsius", "Temperature of the memory", "gpu_memory_temperature_celsius"),
     ] = None
     temperature_slowdown_celsius: Annotated[
         int | None,
-        _reading("Slowdown temperature", "celsius", "Temperature of the die from which the hardware slows its clocks"),
+        _reading(
+            "Slowdown temperature",
+            "celsius",
+            "Temperature of the die from which the hardware slows its clocks",
+            "gpu_temperature_threshold_celsius",
+            threshold="slowdown",
+        ),
     ] = None
     temperature_shutdown_celsius: Annotated[
         int | None,
-        _reading("Shutdown temperature", "celsius", "Temperature of the die at which the GPU shuts itself down"),
+        _reading(
+            "Shutdown temperature",
+            "celsius",
+            "Temperature of the die at which the GPU shuts itself down",
+            "gpu_temperature_threshold_celsius",
+            threshold="shutdown",
+        ),
     ] = None
     temperature_max_operating_celsius: Annotated[
         int | None,
@@ -162,6 +195,8 @@ class Gpu(Struct, frozen=True, kw_only=True):
             "Maximum operating temperature",
             "celsius",
             "Temperature of the die up to which the GPU keeps its full clocks",
+            "gpu_temperature_threshold_celsius",
+            threshold="max_operating",
         ),
     ] = None
     power_draw_watts: Annotated[
@@ -192,32 +227,64 @@ class Gpu(Struct, frozen=True, kw_only=True):
     power_limit_max_watts: Annotated[
         float | None, _reading("Greatest power limit", "watts", "Highest limit that can be set")
     ] = None
-    energy_joules: Annotated[
-        float | None, _reading("Energy", "joules", "Energy used since the driver was loaded; a counter")
-    ] = None
+    energy_joules: Annotated[float | None, _counter("Energy", "joules", "Energy used since the driver was loaded")] = (
+        None
+    )
     clock_graphics_megahertz: Annotated[
-        int | None, _reading("Graphics clock", "megahertz", "Current clock of the graphics engine")
+        int | None,
+        _reading(
+            "Graphics clock", "megahertz", "Current clock of the graphics engine", "gpu_clock_hertz", clock="graphics"
+        ),
     ] = None
     clock_sm_megahertz: Annotated[
-        int | None, _reading("SM clock", "megahertz", "Current clock of the streaming multiprocessors")
+        int | None,
+        _reading(
+            "SM clock", "megahertz", "Current clock of the streaming multiprocessors", "gpu_clock_hertz", clock="sm"
+        ),
     ] = None
     clock_memory_megahertz: Annotated[
-        int | None, _reading("Memory clock", "megahertz", "Current clock of the memory")
+        int | None,
+        _reading("Memory clock", "megahertz", "Current clock of the memory", "gpu_clock_hertz", clock="memory"),
     ] = None
     clock_video_megahertz: Annotated[
-        int | None, _reading("Video clock", "megahertz", "Current clock of the video engines")
+        int | None,
+        _reading("Video clock", "megahertz", "Current clock of the video engines", "gpu_clock_hertz", clock="video"),
     ] = None
     clock_max_graphics_megahertz: Annotated[
-        int | None, _reading("Maximum graphics clock", "megahertz", "Highest clock of the graphics engine")
+        int | None,
+        _reading(
+            "Maximum graphics clock",
+            "megahertz",
+            "Highest clock of the graphics engine",
+            "gpu_clock_max_hertz",
+            clock="graphics",
+        ),
     ] = None
     clock_max_sm_megahertz: Annotated[
-        int | None, _reading("Maximum SM clock", "megahertz", "Highest clock of the streaming multiprocessors")
+        int | None,
+        _reading(
+            "Maximum SM clock",
+            "megahertz",
+            "Highest clock of the streaming multiprocessors",
+            "gpu_clock_max_hertz",
+            clock="sm",
+        ),
     ] = None
     clock_max_memory_megahertz: Annotated[
-        int | None, _reading("Maximum memory clock", "megahertz", "Highest clock of the memory")
+        int | None,
+        _reading(
+            "Maximum memory clock", "megahertz", "Highest clock of the memory", "gpu_clock_max_hertz", clock="memory"
+        ),
     ] = None
     clock_max_video_megahertz: Annotated[
-        int | None, _reading("Maximum video clock", "megahertz", "Highest clock of the video engines")
+        int | None,
+        _reading(
+            "Maximum video clock",
+            "megahertz",
+            "Highest clock of the video engines",
+            "gpu_clock_max_hertz",
+            clock="video",
+        ),
     ] = None
     clock_event_reasons: Annotated[
         list[str] | None,
@@ -229,50 +296,62 @@ class Gpu(Struct, frozen=True, kw_only=True):
     ] = None
     throttled_power_seconds: Annotated[
         float | None,
-        _reading(
+        _counter(
             "Throttled: power",
             "seconds",
-            "Time with clocks held down because the power limit was reached; a counter",
+            "Time with clocks held down because the power limit was reached",
+            "gpu_throttled_seconds",
+            reason="power",
         ),
     ] = None
     throttled_thermal_seconds: Annotated[
         float | None,
-        _reading(
+        _counter(
             "Throttled: thermal",
             "seconds",
-            "Time with clocks held down because the GPU was too hot; a counter",
+            "Time with clocks held down because the GPU was too hot",
+            "gpu_throttled_seconds",
+            reason="thermal",
         ),
     ] = None
     throttled_sync_boost_seconds: Annotated[
         float | None,
-        _reading(
+        _counter(
             "Throttled: sync boost",
             "seconds",
-            "Time with clocks held down because the GPU waited for others of its sync boost group; a counter",
+            "Time with clocks held down because the GPU waited for others of its sync boost group",
+            "gpu_throttled_seconds",
+            reason="sync_boost",
         ),
     ] = None
     throttled_board_limit_seconds: Annotated[
         float | None,
-        _reading(
+        _counter(
             "Throttled: board limit",
             "seconds",
-            "Time with clocks held down because the board's own limit was reached; a counter",
+            "Time with clocks held down because the board's own limit was reached",
+            "gpu_throttled_seconds",
+            reason="board_limit",
         ),
     ] = None
     throttled_low_utilization_seconds: Annotated[
         float | None,
-        _reading(
+        _counter(
             "Throttled: low utilization",
             "seconds",
-            "Time with clocks held down because the GPU had too little to do; a counter",
+            "Time with clocks held down because the GPU had too little to do",
+            "gpu_throttled_seconds",
+            reason="low_utilization",
         ),
     ] = None
     throttled_reliability_seconds: Annotated[
         float | None,
-        _reading(
+        _counter(
             "Throttled: reliability",
             "seconds",
-            "Time with clocks held down because the voltage had to stay reliable; a counter",
+            "Time with clocks held down because the voltage had to stay reliable",
+            "gpu_throttled_seconds",
+            reason="reliability",
         ),
     ] = None
     performance_state: Annotated[
@@ -294,12 +373,12 @@ class Gpu(Struct, frozen=True, kw_only=True):
         int | None, _reading("Maximum PCIe width", "lanes", "Most that GPU and slot can do together")
     ] = None
     pcie_replay_count: Annotated[
-        int | None, _reading("PCIe replays", "count", "Packets sent again because of errors on the link; a counter")
+        int | None, _counter("PCIe replays", "count", "Packets sent again because of errors on the link")
     ] = None
-    pcie_sent_bytes: Annotated[int | None, _reading("PCIe sent", "bytes", "Bytes sent to the host; a counter")] = None
-    pcie_received_bytes: Annotated[
-        int | None, _reading("PCIe received", "bytes", "Bytes received from the host; a counter")
-    ] = None
+    pcie_sent_bytes: Annotated[int | None, _counter("PCIe sent", "bytes", "Bytes sent to the host")] = None
+    pcie_received_bytes: Annotated[int | None, _counter("PCIe received", "bytes", "Bytes received from the host")] = (
+        None
+    )
     pcie_throughput_sent_bytes_per_second: Annotated[
         int | None,
         _reading(
@@ -316,55 +395,65 @@ class Gpu(Struct, frozen=True, kw_only=True):
     )
     ecc_errors_corrected_volatile_count: Annotated[
         int | None,
-        _reading(
-            "ECC errors corrected, volatile", "count", "Memory errors corrected since the driver was loaded; a counter"
-        ),
+        _counter("ECC errors corrected, volatile", "count", "Memory errors corrected since the driver was loaded"),
     ] = None
     ecc_errors_corrected_aggregate_count: Annotated[
         int | None,
-        _reading(
-            "ECC errors corrected, aggregate", "count", "Memory errors corrected over the GPU's lifetime; a counter"
-        ),
+        _counter("ECC errors corrected, aggregate", "count", "Memory errors corrected over the GPU's lifetime"),
     ] = None
     ecc_errors_uncorrected_volatile_count: Annotated[
         int | None,
-        _reading(
+        _counter(
             "ECC errors uncorrected, volatile",
             "count",
-            "Memory errors uncorrected since the driver was loaded; a counter",
+            "Memory errors uncorrected since the driver was loaded",
         ),
     ] = None
     ecc_errors_uncorrected_aggregate_count: Annotated[
         int | None,
-        _reading(
-            "ECC errors uncorrected, aggregate", "count", "Memory errors uncorrected over the GPU's lifetime; a counter"
-        ),
+        _counter("ECC errors uncorrected, aggregate", "count", "Memory errors uncorrected over the GPU's lifetime"),
     ] = None
     retired_pages_single_bit_count: Annotated[
         int | None,
-        _reading(
+        _counter(
             "Retired pages, single bit",
             "count",
-            "Memory pages retired because of repeated single bit errors; a counter",
+            "Memory pages retired because of repeated single bit errors",
+            "gpu_retired_pages",
+            cause="single_bit",
         ),
     ] = None
     retired_pages_double_bit_count: Annotated[
         int | None,
-        _reading("Retired pages, double bit", "count", "Memory pages retired because of a double bit error; a counter"),
+        _counter(
+            "Retired pages, double bit",
+            "count",
+            "Memory pages retired because of a double bit error",
+            "gpu_retired_pages",
+            cause="double_bit",
+        ),
     ] = None
     retired_pages_pending: Annotated[
         bool | None, _reading("Retired pages pending", "boolean", "Whether pages wait for a reboot to be retired")
     ] = None
     remapped_rows_correctable_count: Annotated[
         int | None,
-        _reading(
-            "Remapped rows, correctable", "count", "Memory rows remapped because of correctable errors; a counter"
+        _counter(
+            "Remapped rows, correctable",
+            "count",
+            "Memory rows remapped because of correctable errors",
+            "gpu_remapped_rows",
+            cause="correctable",
         ),
     ] = None
     remapped_rows_uncorrectable_count: Annotated[
         int | None,
-        _reading(
-            "Remapped rows, uncorrectable", "count", "Memory rows remapped because of uncorrectable errors; a counter"
+        _counter(
+            "Remapped rows, uncorrectable",
+            "count",
+            "Memory rows remapped because of uncorrectable errors",
+            "gpu_remapped_rows",
+            cause="uncorrectable",
         ),
     ] = None
     remapped_rows_pending: Annotated[
@@ -379,30 +468,49 @@ class Gpu(Struct, frozen=True, kw_only=True):
         int | None, _reading("NVLink links up", "count", "NVLink links that are active")
     ] = None
     nvlink_sent_bytes: Annotated[
-        int | None, _reading("NVLink sent", "bytes", "Bytes of data sent over all NVLink links; a counter")
+        int | None, _counter("NVLink sent", "bytes", "Bytes of data sent over all NVLink links")
     ] = None
     nvlink_received_bytes: Annotated[
-        int | None, _reading("NVLink received", "bytes", "Bytes of data received over all NVLink links; a counter")
+        int | None, _counter("NVLink received", "bytes", "Bytes of data received over all NVLink links")
     ] = None
     nvlink_crc_flit_error_count: Annotated[
         int | None,
-        _reading(
+        _counter(
             "NVLink errors: crc flit",
             "count",
-            "Flow control units received with a bad checksum, over all links; a counter",
+            "Flow control units received with a bad checksum, over all links",
+            "gpu_nvlink_errors",
+            error="crc_flit",
         ),
     ] = None
     nvlink_crc_data_error_count: Annotated[
         int | None,
-        _reading("NVLink errors: crc data", "count", "Data received with a bad checksum, over all links; a counter"),
+        _counter(
+            "NVLink errors: crc data",
+            "count",
+            "Data received with a bad checksum, over all links",
+            "gpu_nvlink_errors",
+            error="crc_data",
+        ),
     ] = None
     nvlink_replay_error_count: Annotated[
-        int | None, _reading("NVLink errors: replay", "count", "Transmissions repeated, over all links; a counter")
+        int | None,
+        _counter(
+            "NVLink errors: replay",
+            "count",
+            "Transmissions repeated, over all links",
+            "gpu_nvlink_errors",
+            error="replay",
+        ),
     ] = None
     nvlink_recovery_error_count: Annotated[
         int | None,
-        _reading(
-            "NVLink errors: recovery", "count", "Links brought up again after an error, over all links; a counter"
+        _counter(
+            "NVLink errors: recovery",
+            "count",
+            "Links brought up again after an error, over all links",
+            "gpu_nvlink_errors",
+            error="recovery",
         ),
     ] = None
     mig_enabled: Annotated[bool | None, _reading("MIG", "boolean", "Whether the GPU is partitioned into instances")] = (
@@ -439,12 +547,22 @@ class Gpu(Struct, frozen=True, kw_only=True):
 
 
 class Reading(Struct, frozen=True):
-    """One entry of the catalogue, derived from its field in `Gpu`."""
+    """One entry of the catalogue, derived from its field in `Gpu`. `kind` is its type where it was taken; `metric` and
+    `labels` are what its Prometheus family cannot derive from its name."""
 
     name: str
     title: str
     unit: str
     meaning: str
+    kind: Any
+    metric: str = ""
+    labels: dict[str, str] = {}
+    is_counter: bool = False
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether it is one number, and no boolean."""
+        return self.kind in (int, float)
 
 
 def _catalogue() -> dict[str, Reading]:
@@ -452,13 +570,18 @@ def _catalogue() -> dict[str, Reading]:
     for name, annotation in get_type_hints(Gpu, include_extras=True).items():
         for meta in get_args(annotation)[1:]:
             if isinstance(meta, Meta) and meta.extra:
-                unit = meta.extra["unit"]
-                readings[name] = Reading(name, meta.title or "", unit, meta.description or "")
+                kind = get_args(get_args(annotation)[0])[0]
+                readings[name] = Reading(
+                    name, meta.title or "", meaning=meta.description or "", kind=kind, **meta.extra
+                )
     return readings
 
 
 READINGS = _catalogue()
 """Every reading by its name, in the catalogue's order."""
+
+NUMERIC = tuple(reading.name for reading in READINGS.values() if reading.is_numeric)
+"""The readings that are one number each, by name."""
 
 
 def without_readings(gpu: Gpu, state: GpuState, error: str, reason: str) -> Gpu:
