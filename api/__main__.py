@@ -7,6 +7,7 @@ import sys
 from api.answers import Answers
 from api.app import Server
 from api.cache import Cache
+from api.resources import Resources
 from api.subscriber import Subscriber
 from common import process
 from common.clock import elapsed_seconds
@@ -21,7 +22,7 @@ STOP_GRACE_SECONDS = 3.0
 async def main(settings: ApiSettings, stop: asyncio.Event) -> int:
     """Receive and answer until told to stop (0); 1 if the address cannot be had."""
     cache = Cache(settings.feed_endpoints, settings.stale_after_seconds)
-    server = Server(Answers(cache), elapsed_seconds)
+    server = Server(Answers(Resources(cache)), elapsed_seconds)
     try:
         server.listen(settings.api_address, settings.api_port)
     except OSError as error:

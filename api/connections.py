@@ -40,7 +40,9 @@ class Connections:
         self._most = most
         self._now = now
         self._open: set[Closable] = set()
-        self._idle: dict[Closable, None] = {}
+        self._idle: dict[Closable, float] = {}
+        """Since when each is idle, the longest first."""
+
         self._full = Seldom()
 
     def open(self, connection: Closable) -> bool:
@@ -53,7 +55,7 @@ class Connections:
             if leaving is connection:
                 return False
         self._open.add(connection)
-        self._idle[connection] = None
+        self._idle[connection] = self._now()
         return True
 
     def busy(self, connection: Closable) -> None:
@@ -63,12 +65,23 @@ class Connections:
     def idle(self, connection: Closable) -> None:
         """Note that it waits for the next request; for the first it does so from the start."""
         if connection in self._open:
-            self._idle.setdefault(connection)
+            self._idle.setdefault(connection, self._now())
 
     def closed(self, connection: Closable) -> None:
         """Note that it is open no more."""
         self._open.discard(connection)
         self._idle.pop(connection, None)
+
+    def close_idle(self, seconds: float) -> None:
+        """Close those that have been idle for longer than that."""
+        late = self._now() - seconds
+        while self._idle and next(iter(self._idle.values())) < late:
+            leaving = next(iter(self._idle))
+            self.closed(leaving)
+            leaving.close()
+
+    def __len__(self) -> int:
+        return len(self._open)
 
     def _log_full(self) -> None:
         if closed := self._full.count("", self._now()):

@@ -1,48 +1,52 @@
-"""Bodies as bytes, made on the first request after a change and never per request."""
+"""Bodies of chosen hosts, made on the first request after a change and never per request.
 
-import gzip
-import hashlib
+What is asked for is a `Choice`. A body of very many GPUs is not made here and now, but given out as work: `Later`.
+"""
+
 from collections.abc import Callable, Hashable
-from functools import cached_property
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from api.answer import Content, json_content
 from api.cache import Cache
 from api.selection import NotFresh, Selection, oldest, select
+from api.wanted import EVERYTHING, Wanted
 
 MERGED_SECONDS = 1.0
 """A body of several hosts is made at most once in this time, however many snapshots arrive."""
 
 MAX_KEPT = 16
-"""Bodies, and queries answered, that are kept at once for one host, and for all: `max_age` makes many of both."""
+"""Bodies, and queries answered, that are kept at once for one host, and for all: filters make many of both."""
 
-_encoder = msgspec.json.Encoder()
+MANY_GPUS = 64
+"""A body of more GPUs takes more than a millisecond or two."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class _Body:
-    """The body of one choice of hosts, both its encodings, and until when it may be shown."""
+class Choice(NamedTuple):
+    """What is asked for: one host or all (None), how old it may be (None: as long as fresh), and which GPUs."""
 
-    def __init__(self, selection: Selection, plain: bytes, version: Hashable, now: float) -> None:
-        self.plain = plain
-        self.sealed_at = oldest(chosen.host for chosen in selection.chosen).sealed_at
-        self._digest = hashlib.blake2b(plain).digest()
+    host: str | None = None
+    max_age: float | None = None
+    wanted: Wanted = EVERYTHING
+
+
+class _Body:
+    """The body of one selection of hosts, once it is made, and until when it may be shown."""
+
+    content: Content | None = None
+
+    def __init__(self, selection: Selection, make: Callable[[], Content], version: Hashable, now: float) -> None:
+        self.make = make
+        self.sealed_at = oldest(selection.chosen).sealed_at
         self._fresh_until = selection.fresh_until
         self._is_merged = len(selection.chosen) > 1
         self._version = version
         self._made_at = now
-
-    @cached_property
-    def gzipped(self) -> bytes:
-        """The body, compressed when first asked for so."""
-        return gzip.compress(self.plain, compresslevel=6, mtime=0)
-
-    def tag(self, query: str) -> str:
-        """Return the tag of this body as the answer to that query."""
-        return f'W/"{hashlib.blake2b(self._digest + query.encode(), digest_size=12).hexdigest()}"'
 
     def expires(self, max_age: float | None) -> float:
         """Return until when what is in it is as fresh as it says, and no older than the request admits."""
@@ -54,68 +58,71 @@ class _Body:
 
 
 class Rendered(NamedTuple):
-    """The answer to one query: a body, which others may share, its tag, and until when it holds."""
+    """The answer to one choice: a body, which others may share, when the oldest snapshot in it was sealed, its tag, and
+    until when it holds; both times on the clock of `now`."""
 
-    of: _Body
+    content: Content
+    sealed_at: float
     etag: str
     expires: float
+    of: _Body
 
-    @property
-    def body(self) -> bytes:
-        """The body as it is."""
-        return self.of.plain
 
-    @property
-    def gzipped(self) -> bytes:
-        """The body, compressed."""
-        return self.of.gzipped
+class Making(NamedTuple):
+    """A body that takes a while: `make` may be called in any thread, once for all who ask for the same, and what it
+    returns is to be given to `keep`."""
 
-    @property
-    def sealed_at(self) -> float:
-        """When the oldest snapshot in it was sealed, on the clock of `now`."""
-        return self.of.sealed_at
+    make: Callable[[], Content]
+    keep: Callable[[Content], Rendered]
 
 
 class _Kept(NamedTuple):
-    """What is kept for one host, or for all: the answers by `max_age`, and the bodies by what was chosen."""
+    """What is kept for one host, or for all: the answers by what was asked, and the bodies by what is in them."""
 
-    rendered: dict[float | None, Rendered]
+    rendered: dict[Choice, Rendered]
     bodies: dict[Hashable, _Body]
 
 
 class Bodies:
-    """Renders one kind of body for any choice of hosts, and keeps it while it is true."""
+    """Renders one kind of body for any choice, and keeps it while it is true."""
 
-    def __init__(self, cache: Cache, body_of: Callable[[Selection], msgspec.Struct]) -> None:
+    def __init__(self, cache: Cache, body_of: Callable[[Selection, Wanted], msgspec.Struct]) -> None:
         self._cache = cache
         self._body_of = body_of
         self._kept: dict[str | None, _Kept] = {}
 
-    def get(self, host: str | None, max_age: float | None, now: float) -> Rendered | NotFresh:
-        """Return the body for that host (None: all) and `max_age` (None: as long as fresh), or that none is fresh."""
-        kept = self._kept.get(host)
-        rendered = None if kept is None else kept.rendered.get(max_age)
-        if rendered is not None and now <= rendered.expires and rendered.of.is_latest(self._version(host), now):
+    def get(self, choice: Choice, now: float) -> Rendered | NotFresh | Making:
+        """Return the body that was chosen, or that no host is fresh, or what must be done for it first."""
+        kept = self._kept.get(choice.host)
+        rendered = None if kept is None else kept.rendered.get(choice)
+        if rendered is not None and now <= rendered.expires and rendered.of.is_latest(self._version(choice.host), now):
             return rendered
-        selection = select(self._cache, host, max_age, now)
+        selection = select(self._cache, choice.host, choice.max_age, now)
         if isinstance(selection, NotFresh):
             return selection
-        kept = self._kept.setdefault(host, _Kept({}, {}))
-        body = self._body(kept.bodies, selection, self._version(host), max_age, now)
-        rendered = Rendered(body, body.tag(repr((host, max_age))), body.expires(max_age))
-        _keep(kept.rendered, max_age, rendered)
-        return rendered
+        kept = self._kept.setdefault(choice.host, _Kept({}, {}))
+        body = self._body(kept.bodies, choice, selection, now)
+        if body.content is None and _is_small(selection):
+            body.content = body.make()
+        making = Making(body.make, partial(_rendered, kept.rendered, choice, body))
+        return making if body.content is None else making.keep(body.content)
 
-    def _body(
-        self, bodies: dict[Hashable, _Body], selection: Selection, version: Hashable, max_age: float | None, now: float
-    ) -> _Body:
-        """Return what is kept of that choice, whoever asked for it, or make it."""
-        choice = tuple((host.snapshot.host, *judged) for host, *judged in selection.chosen), tuple(selection.missing)
-        body = bodies.get(choice)
-        if body is None or now > body.expires(max_age) or not body.is_latest(version, now):
-            body = _Body(selection, _encoder.encode(self._body_of(selection)), version, now)
-            _keep(bodies, choice, body)
+    def _body(self, bodies: dict[Hashable, _Body], choice: Choice, selection: Selection, now: float) -> _Body:
+        """Return what is kept of that selection, whoever asked for it, or one that is yet to be made."""
+        shown = _shown(selection), choice.wanted
+        version = self._version(choice.host)
+        body = bodies.get(shown)
+        if body is None or now > body.expires(choice.max_age) or not body.is_latest(version, now):
+            body = _Body(selection, partial(self._content, selection, choice.wanted), version, now)
+            _keep(bodies, shown, body)
         return body
+
+    def _content(self, selection: Selection, wanted: Wanted) -> Content:
+        content = json_content(self._body_of(selection, wanted))
+        if not _is_small(selection):
+            # Now, where it keeps nobody waiting.
+            _ = content.gzipped, content.digest
+        return content
 
     def _version(self, host: str | None) -> Hashable:
         """What changes with every snapshot of the host, or of any host, and when one turns out to be older."""
@@ -125,9 +132,31 @@ class Bodies:
         return heard.snapshot.run_id, heard.snapshot.sequence, heard.sealed_at
 
 
+def _rendered(kept: dict[Choice, Rendered], choice: Choice, body: _Body, content: Content) -> Rendered:
+    body.content = content
+    etag = content.tag(repr(choice))
+    rendered = Rendered(content, body.sealed_at, etag, body.expires(choice.max_age), body)
+    _keep(kept, choice, rendered)
+    return rendered
+
+
+def _shown(selection: Selection) -> Hashable:
+    """What a body of that selection differs in from others of the same version."""
+    chosen = tuple((one.snapshot.host, one.is_stale, one.has_rival) for one in selection.chosen)
+    return chosen, tuple(selection.missing)
+
+
+def _is_small(selection: Selection) -> bool:
+    return sum(len(chosen.snapshot.gpus) for chosen in selection.chosen) <= MANY_GPUS
+
+
 def _keep(kept: dict[Key, Value], key: Key, value: Value) -> None:
-    """Keep it in place of the one kept for longest; what is asked for without `max_age` is never pushed out."""
+    """Keep it in place of the one kept for longest; what was asked for without any parameter is never pushed out."""
     kept.pop(key, None)
     if len(kept) >= MAX_KEPT:
-        del kept[next(other for other in kept if other is not None)]
+        del kept[next(other for other in kept if not _is_plain(other))]
     kept[key] = value
+
+
+def _is_plain(key: object) -> bool:
+    return isinstance(key, Choice) and key[1:] == Choice()[1:]

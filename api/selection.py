@@ -5,16 +5,18 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from api.cache import Cache, Host
+from common.snapshot import Snapshot
 
 Unready = Literal["placeholder", "stalled", "stale", "unheard"]
 _UNREADY: tuple[Unready, ...] = ("placeholder", "stalled", "stale", "unheard")
 
 
 class Chosen(NamedTuple):
-    """A host that may be shown, whether it is stale all the same, because the request admits that, and whether another
-    collector publishes under its name."""
+    """A host that may be shown: its latest snapshot and when that was sealed, whether it is stale all the same, because
+    the request admits that, and whether another collector publishes under its name. Nothing in it changes any more."""
 
-    host: Host
+    snapshot: Snapshot
+    sealed_at: float
     is_stale: bool
     has_rival: bool = False
 
@@ -32,7 +34,7 @@ class NotFresh(NamedTuple):
     """No host may be shown: the youngest that there is (None: nothing heard yet), its age, whether it is stale (or only
     older than the request admits), and in how many seconds, at least 1, the next snapshot is expected."""
 
-    youngest: Host | None
+    host: str | None
     age_seconds: float | None
     is_stale: bool
     retry_seconds: int
@@ -47,7 +49,7 @@ def select(cache: Cache, name: str | None, max_age: float | None, now: float) ->
         if age > (stale_after if max_age is None else max_age):
             missing.append(host.snapshot.host)
             continue
-        chosen.append(Chosen(host, age > stale_after, now < host.rival_until))
+        chosen.append(Chosen(host.snapshot, host.sealed_at, age > stale_after, now < host.rival_until))
         if age <= stale_after:
             fresh_until = min(fresh_until, host.sealed_at + stale_after)
     if not chosen:
@@ -55,9 +57,9 @@ def select(cache: Cache, name: str | None, max_age: float | None, now: float) ->
     return Selection(chosen, missing + cache.unheard() if name is None else missing, fresh_until)
 
 
-def oldest(hosts: Iterable[Host]) -> Host:
-    """Return the host whose latest snapshot is oldest."""
-    return min(hosts, key=lambda host: host.sealed_at)
+def oldest(chosen: Iterable[Chosen]) -> Chosen:
+    """Return the one whose snapshot is oldest."""
+    return min(chosen, key=lambda one: one.sealed_at)
 
 
 def unready(cache: Cache, now: float) -> Unready | None:
@@ -80,4 +82,4 @@ def _not_fresh(cache: Cache, hosts: list[Host], now: float) -> NotFresh:
     youngest = min(hosts, key=lambda host: host.age_seconds(now))
     age = youngest.age_seconds(now)
     expected = max(1, math.ceil(youngest.snapshot.interval_seconds - age))
-    return NotFresh(youngest, age, age > cache.stale_after(youngest), expected)
+    return NotFresh(youngest.snapshot.host, age, age > cache.stale_after(youngest), expected)

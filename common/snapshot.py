@@ -68,3 +68,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     source: Source
     collector: Cost
     gpus: list[Gpu]
+
+    def gpus_by_index(self) -> list[Gpu]:
+        """Return the GPUs in NVML's order; those of equal index as they stand."""
+        return sorted(self.gpus, key=lambda gpu: gpu.index)

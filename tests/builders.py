@@ -14,8 +14,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.answers import METRICS_PATH, Answer, Answers
+from api.answer import Answer, Later
+from api.answers import Answers
 from api.cache import Cache
+from api.routes import METRICS_PATH
 from common import wire
 from common.gpu import Gpu, without_readings
 from common.snapshot import Cost, SlowestCall, Snapshot, Source, StalledCall
@@ -131,8 +133,12 @@ def ask(
     method: str = "GET",
     now: float = 0.0,
 ) -> Answer:
-    """Ask for something, by default for the metrics."""
-    return answers.answer(method, target, headers or {}, now)
+    """Ask for something, by default for the metrics, and do what work the answer takes."""
+    sent = answers.answer(method, target, headers or {}, now)
+    if isinstance(sent, Later):
+        sent = sent.then(sent.make(), now)
+    assert isinstance(sent, Answer)
+    return sent
 
 
 def read(answer: Answer) -> Any:

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from api.answers import METRICS_PATH, Answers
+from api.answers import Answers
 from api.app import Server
 from api.cache import Cache
+from api.resources import Resources
+from api.routes import METRICS_PATH
 from tests.builders import make_cache, make_snapshot
 from tests.processes import PATIENCE_SECONDS, free_port
 
@@ -73,7 +75,7 @@ class Served:
     """A server on a port of its own. `now` is its clock."""
 
     def __init__(self, cache: Cache, now: Callable[[], float], address: str = "127.0.0.1") -> None:
-        self.server = Server(Answers(cache), now)
+        self.server = Server(Answers(Resources(cache)), now)
         self.port = free_port()
         self.server.listen(address, self.port)
 

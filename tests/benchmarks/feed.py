@@ -13,8 +13,9 @@ from http import HTTPStatus
 import zmq
 import zmq.asyncio
 
-from api.answers import METRICS_PATH, Answers
+from api.answers import Answers
 from api.cache import Cache
+from api.resources import Resources
 from api.subscriber import Subscriber
 from collector.publisher import Publisher
 from common import wire
@@ -24,6 +25,7 @@ from tests.benchmarks.rounds import compare
 from tests.benchmarks.snapshots import following, snapshot
 from tests.benchmarks.surroundings import free_port
 from tests.benchmarks.table import Promise, Row, ratio
+from tests.builders import ask
 
 PROMISED = Promise(5.0)
 _LEFTOVERS_SECONDS = 0.1
@@ -92,7 +94,7 @@ class _Ours(_Hop):
         super().__init__()
         self._latest = first
         self._cache = Cache((endpoint,))
-        self._answers = Answers(self._cache)
+        self._answers = Answers(Resources(self._cache))
         self._publisher = Publisher(endpoint, elapsed_seconds)
         self._subscriber = Subscriber((endpoint,), self._accept, self._cache.reject, elapsed_seconds)
         self._serving = [asyncio.create_task(end.serve()) for end in (self._publisher, self._subscriber)]
@@ -110,7 +112,7 @@ class _Ours(_Hop):
 
     def _accept(self, endpoint: str, snapshot: Snapshot, arrived: float) -> None:
         self._cache.accept(endpoint, snapshot, arrived)
-        if self._answers.answer("GET", METRICS_PATH, {}, elapsed_seconds()).status == HTTPStatus.OK:
+        if ask(self._answers, now=elapsed_seconds()).status == HTTPStatus.OK:
             self._arrive()
 
 

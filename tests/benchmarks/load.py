@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from api.answers import METRICS_PATH
+from api.routes import METRICS_PATH
 
 _WRK_SECONDS = 1  # the least that it takes
 _SCALE = {"us": 1e-3, "ms": 1.0, "s": 1e3}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from api.answers import METRICS_PATH
+from api.routes import METRICS_PATH
 from api.subscriber import Subscriber
 from common.clock import elapsed_seconds
 from common.settings import PREFIX

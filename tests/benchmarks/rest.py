@@ -4,7 +4,7 @@ on another."""
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from api.answers import METRICS_PATH
+from api.routes import METRICS_PATH
 from tests.benchmarks.load import Load, Served
 from tests.benchmarks.rounds import Compared, compared, take_turns
 from tests.benchmarks.servers import BARE, OURS

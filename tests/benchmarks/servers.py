@@ -10,11 +10,14 @@ from collections.abc import Callable
 
 import tornado.web
 
-from api.answers import METRICS_PATH, Answers
+from api.answers import Answers
 from api.app import Server
 from api.cache import Cache
+from api.resources import Resources
+from api.routes import METRICS_PATH
 from common.clock import elapsed_seconds
 from tests.benchmarks.snapshots import snapshot
+from tests.builders import ask
 
 OURS, BARE = "ours", "bare"
 
@@ -22,7 +25,7 @@ OURS, BARE = "ours", "bare"
 def _answers() -> Answers:
     cache = Cache(("tcp://127.0.0.1:1",))
     cache.accept(cache.endpoints[0], snapshot(), elapsed_seconds())
-    return Answers(cache)
+    return Answers(Resources(cache))
 
 
 class _Bare(tornado.web.RequestHandler):
@@ -40,7 +43,7 @@ def _listen_ours(port: int) -> object:
 
 
 def _listen_bare(port: int) -> object:
-    _Bare.body = _answers().answer("GET", METRICS_PATH, {}, elapsed_seconds()).body
+    _Bare.body = ask(_answers(), now=elapsed_seconds()).body
     return tornado.web.Application([(METRICS_PATH, _Bare)]).listen(port, "127.0.0.1")
 
 

@@ -5,9 +5,10 @@ import gzip
 
 import pytest
 
-from api.answers import METRICS_PATH
-from api.app import MAX_BODY_BYTES, MAX_HEADER_BYTES
-from tests.builders import make_cache, make_snapshot
+from api.exchange import MAX_BODY_BYTES, MAX_HEADER_BYTES
+from api.rendered import MANY_GPUS
+from api.routes import METRICS_PATH
+from tests.builders import make_cache, make_gpu, make_snapshot
 from tests.served import GET, HEALTHY, Served, request, serve
 
 
@@ -67,6 +68,9 @@ def test_a_request_may_arrive_byte_by_byte() -> None:
         ),
         (request("POST", METRICS_PATH, f"content-length: {MAX_BODY_BYTES + 1}"), 413, "body_too_large"),
         (request("GET", "/healthz", f"content-length: {10**30}", "expect: 100-continue"), 413, "body_too_large"),
+        (request("GET", "/healthz", f"x: {'x' * MAX_HEADER_BYTES}"), 431, "headers_too_large"),
+        (request("GET", f"/healthz?{'x' * MAX_HEADER_BYTES}"), 431, "headers_too_large"),
+        (request("GET", "/healthz", f"x: {'x' * 7 * MAX_HEADER_BYTES}"), 431, "headers_too_large"),
         (request("GET", "http://localhost"), 404, "not_found"),
         (request("GET", f"http://localhost{METRICS_PATH}?max_age=nan"), 400, "bad_parameter"),
         (request("GET", "http://localhost?max_age=5"), 404, "not_found"),
@@ -146,5 +150,54 @@ def test_on_loopback_only_names_of_loopback_are_answered_and_beyond_it_any(host:
         everywhere = Served(make_cache(make_snapshot()), lambda: 0.0, "0.0.0.0")  # noqa: S104 -- asked on loopback
         assert (await everywhere.ask(asking)).body == HEALTHY
         await everywhere.server.stop(0.0)
+
+    serve(story)
+
+
+def test_while_a_large_body_is_made_others_are_answered_and_all_who_wait_get_it() -> None:
+    cache = make_cache(make_snapshot(gpus=[make_gpu(index) for index in range(MANY_GPUS + 1)]))
+
+    async def story(served: Served) -> None:
+        async with served.client() as one, served.client() as other, served.client() as leaving:
+            for client in (leaving, one, other):
+                client.send(request())
+            await leaving.close()
+            assert (await served.ask(GET)).body == HEALTHY
+            first, second = await one.answer(), await other.answer()
+            assert first.said["gpus"][-1]["id"] == f"gpu-{MANY_GPUS}"
+            assert (first.body, (await one.ask(request())).body) == (second.body, first.body)
+            assert (await one.ask(request("HEAD"), has_body=False)).headers == first.headers
+
+    serve(story, cache)
+
+
+def test_every_answer_forbids_to_guess_what_it_is() -> None:
+    async def story(served: Served) -> None:
+        for raw in (GET, request(), request("GET", "/nowhere"), request("POST")):
+            assert (await served.ask(raw)).headers["x-content-type-options"] == "nosniff"
+
+    serve(story)
+
+
+@pytest.mark.parametrize(
+    ("version", "asked", "said", "is_over"),
+    [
+        ("1.1", "close", "close", True),
+        ("1.1", "keep-alive", None, False),
+        ("1.0", "keep-alive", "Keep-Alive", False),
+        ("1.0", "x", None, True),
+    ],
+)
+def test_an_answer_says_whether_the_connection_goes_on(
+    version: str, asked: str, said: str | None, *, is_over: bool
+) -> None:
+    async def story(served: Served) -> None:
+        async with served.client() as client:
+            raw = f"GET /healthz HTTP/{version}\r\nHost: localhost\r\nConnection: {asked}\r\n\r\n".encode()
+            assert (await client.ask(raw)).headers.get("connection") == said
+            if is_over:
+                assert await client.rest() == b""
+            else:
+                assert (await client.ask(raw)).body == HEALTHY
 
     serve(story)

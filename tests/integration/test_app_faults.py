@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from api import app, connections
+from api import app, connections, exchange
 from api.answers import Answers
-from api.app import MAX_BODY_BYTES, MAX_HEADER_BYTES, Server
+from api.app import MAX_READ_HEADER_BYTES, Server
 from api.cache import Cache
+from api.exchange import MAX_BODY_BYTES
+from api.resources import Resources
 from tests.builders import make_cache, make_gpu, make_snapshot
 from tests.processes import PATIENCE_SECONDS, ROOT, eventually, free_port, get
 from tests.served import GET, HEALTHY, Served, request, serve
@@ -40,8 +42,8 @@ def large() -> Cache:
         b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
         b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbo",
-        GET.replace(b"Host", b"x: " + b"x" * MAX_HEADER_BYTES + b"\r\nHost"),
-        b"x" * 4 * MAX_HEADER_BYTES,
+        GET.replace(b"Host", b"x: " + b"x" * MAX_READ_HEADER_BYTES + b"\r\nHost"),
+        b"x" * 4 * MAX_READ_HEADER_BYTES,
     ],
 )
 def test_what_is_no_request_ends_its_own_connection_only(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +76,7 @@ def test_a_fault_of_ours_is_logged_and_answered_and_the_connection_goes_on(caplo
 
 def test_a_client_that_does_not_read_keeps_nobody_waiting_and_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(served: Served) -> None:
-        monkeypatch.setattr(app, "IDLE_SECONDS", 0.1)
+        monkeypatch.setattr(exchange, "ANSWER_SECONDS", 0.1)
         async with served.client(4096) as slow:
             await slow.ask(request(), has_body=False)
             assert (await served.ask(GET)).body == HEALTHY
@@ -130,7 +132,7 @@ def test_a_request_in_flight_is_answered_before_the_end_and_no_other_is_taken() 
 def test_a_port_in_use_is_an_os_error() -> None:
     async def story(served: Served) -> None:
         with pytest.raises(OSError, match="in use"):
-            Server(Answers(make_cache()), lambda: 0.0).listen("127.0.0.1", served.port)
+            Server(Answers(Resources(make_cache())), lambda: 0.0).listen("127.0.0.1", served.port)
 
     serve(story)
 

@@ -6,7 +6,9 @@ import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from api.answers import METRICS_PATH, Answers
+from api.answers import Answers
+from api.resources import Resources
+from api.routes import METRICS_PATH
 from api.subscriber import Subscriber
 from collector.publisher import Publisher
 from common.snapshot import Snapshot
@@ -40,7 +42,7 @@ class Api:
     def __init__(self, *endpoints: str) -> None:
         self.now = 0.0
         self.cache = make_cache(endpoints=endpoints)
-        self._answers = Answers(self.cache)
+        self._answers = Answers(Resources(self.cache))
         self.connect()
 
     def connect(self) -> None:

@@ -41,7 +41,7 @@ def test_values_change_with_every_sample_and_so_does_the_tag(start: Start, stand
     before = service.until_status("ok")
     standin.value("temperature_gpu_celsius", 83, gpu=0)
     after = eventually(service.get, lambda reply: reply.body["gpus"][0]["temperature"] == 83)
-    assert after.headers["Etag"] != before.headers["Etag"]
+    assert after.headers["ETag"] != before.headers["ETag"]
     assert after.body["timestamp"] > before.body["timestamp"]
 
 
@@ -141,7 +141,7 @@ def test_a_crash_inside_the_library_leaves_the_api_answering_and_the_caller_in_t
 
 def test_a_killed_collector_makes_the_api_stale_and_a_new_one_makes_it_fresh(start: Start) -> None:
     service = start(stale_after_seconds="0.5")
-    tag = service.until_status("ok").headers["Etag"]
+    tag = service.until_status("ok").headers["ETag"]
     service.collector.kill()
     service.until_status("stale")
     assert service.get(**{"If-None-Match": tag}).status == 503

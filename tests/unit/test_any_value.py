@@ -5,7 +5,9 @@ import random
 import msgspec
 import pytest
 
-from api.answers import METRICS_PATH, Answers
+from api.answers import Answers
+from api.resources import Resources
+from api.routes import METRICS_PATH
 from collector.nvml.source import Nvml
 from common import wire
 from common.gpu import READINGS, Gpu
@@ -58,7 +60,7 @@ def assert_whole(gpus: list[Gpu]) -> None:
     snapshot = make_snapshot(gpus=gpus)
     assert wire.decode(wire.encode(snapshot)) == snapshot
     assert msgspec.json.decode(msgspec.json.encode(snapshot), type=type(snapshot)) == snapshot
-    answer = ask(Answers(make_cache(snapshot)), METRICS_PATH)
+    answer = ask(Answers(Resources(make_cache(snapshot))), METRICS_PATH)
     assert answer.status == 200
     assert len(read(answer)["gpus"]) == len(gpus)
 

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from msgspec import Meta, Struct
 
-from api.responses import _ROWS, GpuMetrics, MetricsBody, Status
+from api.responses.metrics import _ROWS, GpuMetrics, MetricsBody, Status
 from collector.nvml import parts, plan, running, xid
 from collector.nvml.codes import LIBRARY_NOT_FOUND, explain
 from collector.nvml.table import FIELDS, PCIE_THROUGHPUT_READS, READS, Read

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from api.cache import Cache
-from api.rendered import MAX_KEPT, Bodies, Rendered
-from api.responses import metrics_body
+from api.rendered import MAX_KEPT, Bodies, Choice, Rendered
+from api.responses.metrics import metrics_body
 from api.selection import NotFresh, Selection
+from api.wanted import Wanted
 from tests.builders import ENDPOINT, make_cache, make_gpu, make_snapshot, make_stalled_source
 
 OTHER = "tcp://node-2:8481"
@@ -22,14 +23,14 @@ class Counted:
         self._bodies = Bodies(cache, self._body_of)
 
     def get(self, now: float, host: str | None = None, max_age: float | None = None) -> Rendered:
-        rendered = self._bodies.get(host, max_age, now)
+        rendered = self._bodies.get(Choice(host, max_age), now)
         assert isinstance(rendered, Rendered)
         return rendered
 
     def refused(self, now: float, host: str | None = None, max_age: float | None = None) -> bool:
-        return isinstance(self._bodies.get(host, max_age, now), NotFresh)
+        return isinstance(self._bodies.get(Choice(host, max_age), now), NotFresh)
 
-    def _body_of(self, selection: Selection) -> msgspec.Struct:
+    def _body_of(self, selection: Selection, _wanted: Wanted) -> msgspec.Struct:
         self.made += 1
         return metrics_body(selection)
 
@@ -60,7 +61,7 @@ def test_a_new_snapshot_makes_a_new_body_at_once() -> None:
     before = bodies.get(0.0)
     cache.accept(ENDPOINT, make_snapshot(sequence=1, gpus=[make_gpu(power_draw_watts=1.0)]), 0.0)
     after = bodies.get(0.0)
-    assert (before.body != after.body, before.etag != after.etag, bodies.made) == (True, True, 2)
+    assert (before.content.plain != after.content.plain, before.etag != after.etag, bodies.made) == (True, True, 2)
 
 
 def test_a_repeat_makes_no_new_body() -> None:
@@ -82,7 +83,7 @@ def test_a_body_that_was_fresh_is_made_anew_when_it_is_stale_but_admitted() -> N
     bodies = Counted(make_cache(make_snapshot()))
     fresh, stale = bodies.get(75.0, max_age=100.0), bodies.get(75.25, max_age=100.0)
     assert fresh.etag != stale.etag
-    assert msgspec.json.decode(stale.body)["status"] == "stale"
+    assert msgspec.json.decode(stale.content.plain)["status"] == "stale"
     assert bodies.get(100.0, max_age=100.0) is stale
     assert bodies.refused(100.25, max_age=100.0)
 
@@ -102,8 +103,8 @@ def test_a_merged_body_is_made_at_most_once_a_second() -> None:
 def test_a_merged_body_does_not_outlive_the_freshness_of_any_of_its_hosts() -> None:
     cache = make_cache(make_snapshot(host="a", interval_seconds=1.0), make_snapshot(host="b"))
     bodies = Counted(cache)
-    assert b"missing_hosts" not in bodies.get(2.25).body
-    assert msgspec.json.decode(bodies.get(2.75).body)["missing_hosts"] == ["a"]
+    assert b"missing_hosts" not in bodies.get(2.25).content.plain
+    assert msgspec.json.decode(bodies.get(2.75).content.plain)["missing_hosts"] == ["a"]
 
 
 def test_one_host_among_several_is_made_anew_at_once_and_only_for_its_own_news() -> None:
@@ -118,9 +119,9 @@ def test_one_host_among_several_is_made_anew_at_once_and_only_for_its_own_news()
 def test_an_endpoint_that_is_heard_at_last_is_missing_no_more() -> None:
     cache = make_cache(make_snapshot(), endpoints=(ENDPOINT, OTHER))
     bodies = Counted(cache)
-    assert b"missing_hosts" in bodies.get(0.0).body
+    assert b"missing_hosts" in bodies.get(0.0).content.plain
     cache.accept(OTHER, make_snapshot(), 0.0)
-    assert b"missing_hosts" not in bodies.get(0.0).body
+    assert b"missing_hosts" not in bodies.get(0.0).content.plain
 
 
 def test_the_tag_is_weak_and_the_same_for_the_same_answer() -> None:
@@ -148,9 +149,9 @@ def test_the_tag_tells_snapshots_states_and_queries_apart() -> None:
 
 def test_the_compressed_body_is_the_body() -> None:
     rendered = Counted(make_cache(make_snapshot(gpus=[make_gpu(index) for index in range(8)]))).get(0.0)
-    assert gzip.decompress(rendered.gzipped) == rendered.body
-    assert len(rendered.gzipped) < len(rendered.body)
-    assert rendered.gzipped is rendered.gzipped
+    assert gzip.decompress(rendered.content.gzipped) == rendered.content.plain
+    assert len(rendered.content.gzipped) < len(rendered.content.plain)
+    assert rendered.content.gzipped is rendered.content.gzipped
 
 
 @pytest.mark.parametrize(("held", "now"), [(0.0, 5.0), (12.5, 5.0)])
@@ -175,7 +176,7 @@ def test_whoever_asks_for_every_age_there_is_gets_one_body_under_many_tags(cache
     bodies = Counted(cache)
     default = bodies.get(1.0)
     answers = [bodies.get(1.0, max_age=1.0 + number) for number in range(10 * MAX_KEPT)]
-    assert {answer.body for answer in answers} == {default.body}
+    assert {answer.content.plain for answer in answers} == {default.content.plain}
     assert len({answer.etag for answer in (default, *answers)}) == 1 + len(answers)
     assert bodies.get(1.0) is default
     assert bodies.made == 1
@@ -183,7 +184,7 @@ def test_whoever_asks_for_every_age_there_is_gets_one_body_under_many_tags(cache
 
 def test_a_body_made_for_one_age_is_not_older_than_another_admits() -> None:
     bodies = Counted(make_cache(make_snapshot()))
-    assert bodies.get(10.0, max_age=20.0).body == bodies.get(10.0, max_age=10.0).body
+    assert bodies.get(10.0, max_age=20.0).content.plain == bodies.get(10.0, max_age=10.0).content.plain
     assert bodies.refused(10.25, max_age=10.0)
     assert not bodies.refused(10.25, max_age=20.0)
 
@@ -194,7 +195,7 @@ def test_a_merged_body_that_waits_for_its_second_is_not_older_than_the_request_a
     first = bodies.get(10.0)
     for name in "ab":
         cache.accept(ENDPOINT, make_snapshot(host=name, sequence=1), 10.25)
-    assert bodies.get(10.5, max_age=10.5).body is first.body
+    assert bodies.get(10.5, max_age=10.5).content.plain is first.content.plain
     assert bodies.get(10.5, max_age=10.25).sealed_at == 10.25
     assert bodies.get(10.5) is first
 
@@ -206,7 +207,7 @@ def test_ages_that_choose_other_hosts_do_not_push_out_what_is_asked_for_without(
     now = 2.0 * MAX_KEPT
     bodies = Counted(cache)
     default = bodies.get(now)
-    assert len({bodies.get(now, max_age=1.0 + number).body for number in range(2 * MAX_KEPT)}) == 2 * MAX_KEPT
+    assert len({bodies.get(now, max_age=1.0 + number).content.plain for number in range(2 * MAX_KEPT)}) == 2 * MAX_KEPT
     assert bodies.get(now) is default
 
 

@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from api.cache import Cache
-from api.responses import MetricsBody, metrics_body, not_fresh_body, timestamp
+from api.responses.errors import not_fresh_body
+from api.responses.metrics import MetricsBody, metrics_body
+from api.responses.moments import timestamp
 from api.selection import NotFresh, Selection, select
 from common.gpu import Gpu
 from common.snapshot import Snapshot

@@ -1,0 +1,84 @@
+"""The route table: every path, what answers it, what it may be asked, and what it may say. All else derives from it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from api import parameters
+from api.answer import JSON, Answer, Follow, Later
+from api.parameters import Parameter
+from api.resources import Asked, Resources
+from api.responses.errors import StatusBody
+from api.responses.gpus import GpuBody, GpusBody
+from api.responses.hosts import HostsBody
+from api.responses.metrics import MetricsBody
+
+MONITORING = "/api/v1/monitoring"
+METRICS_PATH = f"{MONITORING}/gpu-metrics"
+GPUS_PATH = f"{MONITORING}/gpus"
+METHODS = ("GET", "HEAD")
+
+
+class Route(NamedTuple):
+    """One path. `{...}` in it stands for a segment, which is given to `answer`. `codes` are those of its errors that
+    not every route has; `is_fresh` says that it answers 503 when there is nothing fresh; `is_open` that no token is
+    needed; `body` is the struct of its success, or None where the media types say it all."""
+
+    path: str
+    answer: Callable[[Resources, Asked], Answer | Later | Follow]
+    summary: str
+    parameters: tuple[Parameter, ...] = ()
+    body: type[Struct] | None = None
+    media: tuple[str, ...] = (JSON,)
+    codes: tuple[tuple[int, str], ...] = ()
+    is_fresh: bool = False
+    is_open: bool = False
+
+
+_HOST, _GPU = (404, "unknown_host"), (404, "unknown_gpu")
+
+ROUTES = (
+    Route(
+        METRICS_PATH,
+        Resources.gpu_metrics,
+        "The GPUs of all fresh hosts, in the form of the first API.",
+        (parameters.HOST, parameters.MAX_AGE),
+        MetricsBody,
+        codes=(_HOST,),
+        is_fresh=True,
+    ),
+    Route(
+        GPUS_PATH,
+        Resources.gpus,
+        "Every reading of the GPUs of all fresh hosts, filtered and sorted.",
+        (parameters.HOST, parameters.MAX_AGE, parameters.STATE, parameters.SORT, parameters.LIMIT, *parameters.BOUNDS),
+        GpusBody,
+        codes=(_HOST,),
+        is_fresh=True,
+    ),
+    Route(
+        f"{GPUS_PATH}/{{uuid}}",
+        Resources.gpu,
+        "Every reading of one GPU.",
+        (parameters.HOST, parameters.MAX_AGE),
+        GpuBody,
+        codes=(_HOST, _GPU, (409, "ambiguous_gpu")),
+        is_fresh=True,
+    ),
+    Route(
+        f"{MONITORING}/hosts",
+        Resources.hosts,
+        "How each host is, fresh or not.",
+        body=HostsBody,
+    ),
+    Route("/healthz", Resources.healthz, "Whether this process answers.", body=StatusBody, is_open=True),
+    Route(
+        "/readyz",
+        Resources.readyz,
+        "Whether any host is fresh and its driver answers.",
+        body=StatusBody,
+        codes=tuple((503, code) for code in ("placeholder", "stalled", "stale", "unheard")),
+        is_open=True,
+    ),
+)
