@@ -1,0 +1,64 @@
+"""What is scraped of hosts, endpoints and the API itself."""
+
+from api.prometheus import exposition
+from api.reports import reports
+from tests.builders import ENDPOINT, make_cache, make_snapshot
+from tests.scraped import OWN, every_case, key, make_whole_gpu, names, numbers, of_one_gpu, read, scrape
+
+
+def test_a_stale_host_says_that_it_is_and_how_it_was_heard_and_nothing_else() -> None:
+    taken = scrape(reports(make_cache(make_snapshot(gpus=[make_whole_gpu()])), 1000.0))
+    assert names(found for found in taken if "host" in dict(found[1])) == {
+        "gpu_host_up",
+        "gpu_host_state",
+        "gpu_host_last_sample_timestamp_seconds",
+        "gpu_host_snapshots_received_total",
+        "gpu_host_snapshots_lost_total",
+    }
+    assert taken[key("gpu_host_up", host="node-1")] == 0
+    assert taken[key("gpu_host_state", host="node-1", state="stale")] == 1
+    assert taken[key("gpu_host_state", host="node-1", state="ok")] == 0
+    assert taken[key("gpu_feed_up", endpoint=ENDPOINT)] == 0
+
+
+def test_a_fresh_host_tells_what_its_collector_costs() -> None:
+    taken = scrape(of_one_gpu())
+    expected = {
+        "gpu_host_up": 1,
+        "gpu_host_last_sample_timestamp_seconds": 1_741_129_370.1234567,
+        "gpu_host_snapshots_received_total": 1,
+        "gpu_host_snapshots_lost_total": 0,
+        "gpu_host_sample_duration_seconds": 0.25,
+        "gpu_host_sample_interval_seconds": 30,
+        "gpu_host_collector_cpu_seconds_total": 1.5,
+        "gpu_host_collector_resident_bytes": 30 * 2**20,
+        "gpu_host_nvml_calls_total": 80,
+    }
+    assert {name: taken[key(name, host="node-1")] for name in expected} == expected
+    assert taken[key("gpu_host_slowest_call_seconds", host="node-1", function="nvmlDeviceGetPowerUsage")] == 0.125
+
+
+def test_an_endpoint_is_told_of_once_however_many_hosts_share_it() -> None:
+    taken = scrape(every_case())
+    assert taken[key("gpu_feed_messages_rejected_total", endpoint=ENDPOINT)] == 1
+    assert taken[key("gpu_feed_up", endpoint=ENDPOINT)] == 1
+    assert taken[key("gpu_feed_up", endpoint="tcp://silent:8481")] == 0
+
+
+def test_the_api_tells_what_it_costs_itself() -> None:
+    taken = scrape([])
+    assert taken == {
+        key("gpu_api_requests_total", code="200"): 7,
+        key("gpu_api_requests_total", code="503"): 1,
+        key("gpu_api_cpu_seconds_total"): 2.5,
+        key("gpu_api_resident_bytes"): 50_000_000,
+        key("gpu_api_connections"): 3,
+        key("gpu_api_stream_listeners"): 1,
+        key("gpu_api_start_time_seconds"): 1_741_129_000.5,
+    }
+    untold = exposition([], OWN._replace(resident_bytes=None), "")
+    assert "gpu_api_resident_bytes" not in names(numbers(read(untold)))
+
+
+def test_a_host_that_is_reported_twice_is_there_once() -> None:
+    assert scrape(of_one_gpu() * 2) == scrape(of_one_gpu())
