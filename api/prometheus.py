@@ -1,9 +1,10 @@
 """Prometheus's formats: reports in, a body that a scrape takes out. Pure, and the only importer of prometheus_client.
 
-Which families there are is said in `gpu_families` and `host_families`; here they are written. All is frozen on
+Which families there are is said in `gpu_families`, `host_families` and `dcgm`; here they are written. All is frozen on
 the way in and made anew on the way out, so that a scrape of many hosts can be written in another thread.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.samples import Sample
 
+from api.dcgm import dcgm_families
 from api.families import Family, Series, Told, of_unit
 from api.gpu_families import gpu_families
 from api.host_families import host_families
@@ -54,6 +56,20 @@ def exposition(reports: Sequence[Report], own: Own, accept: str) -> Exposition:
     """Return every host, GPU and endpoint, and the API's own cost, in this project's names and base units: as
     OpenMetrics where the Accept header asks for that, else as Prometheus's text."""
     return _written(chain(gpu_families(reports), host_families(reports), _own_families(own)), accept)
+
+
+def dcgm_exposition(reports: Sequence[Report], accept: str) -> Exposition:
+    """Return the GPUs of all fresh hosts in the names, labels and units of NVIDIA's dcgm-exporter.
+
+    Its counters do not end in `_total`. OpenMetrics forbids that, so they are `unknown` there; in the text format,
+    whose encoder would put `_total` into the TYPE line, they are written as untyped and then called counters.
+    """
+    content_type, body = _written(dcgm_families(reports), accept)
+    return Exposition(content_type, _UNTYPED.sub(rb"\1 counter\n", body))
+
+
+_UNTYPED = re.compile(rb"(# TYPE DCGM_\w+) untyped\n")
+"""Cannot be met within a label's value: a newline is written as two characters there."""
 
 
 def _own_families(own: Own) -> Iterator[Told]:
