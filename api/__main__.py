@@ -9,6 +9,7 @@ from api.app import Server
 from api.cache import Cache
 from api.resources import Resources
 from api.subscriber import Subscriber
+from api.tally import Tally
 from common import process
 from common.clock import elapsed_seconds
 from common.settings import ApiSettings
@@ -21,8 +22,8 @@ STOP_GRACE_SECONDS = 3.0
 
 async def main(settings: ApiSettings, stop: asyncio.Event) -> int:
     """Receive and answer until told to stop (0); 1 if the address cannot be had."""
-    cache = Cache(settings.feed_endpoints, settings.stale_after_seconds)
-    server = Server(Answers(Resources(cache)), elapsed_seconds)
+    cache, tally = Cache(settings.feed_endpoints, settings.stale_after_seconds), Tally()
+    server = Server(Answers(Resources(cache, tally.own)), tally, elapsed_seconds)
     try:
         server.listen(settings.api_address, settings.api_port)
     except OSError as error:

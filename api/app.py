@@ -26,6 +26,7 @@ from api.answers import Answers
 from api.connections import Connections, most_connections
 from api.exchange import MAX_BODY_BYTES, Exchange
 from api.naming import wanted_target
+from api.tally import Tally
 from common.endpoint import is_loopback
 
 _log = logging.getLogger(__name__)
@@ -49,8 +50,9 @@ class Server(HTTPServerConnectionDelegate):
 
     more_headers = "X-Content-Type-Options: nosniff\r\n"
 
-    def __init__(self, answers: Answers, now: Callable[[], float]) -> None:
+    def __init__(self, answers: Answers, tally: Tally, now: Callable[[], float]) -> None:
         self._answers = answers
+        self._tally = tally
         self._now = now
         self._in_flight: set[Exchange] = set()
         self._idle = asyncio.Event()
@@ -86,7 +88,9 @@ class Server(HTTPServerConnectionDelegate):
 
     def open(self, stream: IOStream) -> bool:
         """Take a connection, and return whether it was taken."""
-        return self._connections.open(stream)
+        is_taken = self._connections.open(stream)
+        self._tally.connections = len(self._connections)
+        return is_taken
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Wait for the next request on a connection; called by Tornado."""
@@ -96,6 +100,7 @@ class Server(HTTPServerConnectionDelegate):
     def on_close(self, server_conn: object) -> None:
         """Note that a connection is closed; called by Tornado."""
         self._connections.closed(cast("HTTP1ServerConnection", server_conn).stream)
+        self._tally.connections = len(self._connections)
 
     def begin(self, exchange: Exchange) -> None:
         """Note that a request is in flight."""
@@ -105,6 +110,7 @@ class Server(HTTPServerConnectionDelegate):
     def end(self, exchange: Exchange) -> None:
         """Note that a request was answered, or its client has gone."""
         self._in_flight.discard(exchange)
+        self._tally.answers[exchange.status] += 1
         if not self._in_flight:
             self._idle.set()
 

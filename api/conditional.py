@@ -7,9 +7,16 @@ from api.answer import Answer, Content
 from api.remembered import remembered
 
 
-def conditional(content: Content, etag: str, headers: Mapping[str, str], *more: tuple[str, str]) -> Answer:
-    """Return the answer that carries a body, or says that the client's own is the same. `more` are further headers."""
-    told = [("ETag", etag), *more, ("Vary", "Accept-Encoding"), ("Cache-Control", "no-cache")]
+def conditional(
+    content: Content,
+    etag: str,
+    headers: Mapping[str, str],
+    *more: tuple[str, str],
+    vary: str = "Accept-Encoding",
+) -> Answer:
+    """Return the answer that carries a body, or says that the client's own is the same. `more` are further headers,
+    `vary` those of the request that it depends on."""
+    told = [("ETag", etag), *more, ("Vary", vary), ("Cache-Control", "no-cache")]
     tags = headers.get("If-None-Match")
     if tags is not None and _matches(tags, etag):
         return Answer(304, told, b"")

@@ -94,6 +94,12 @@ def _state(text: str) -> str:
     raise ValueError(f"one of {', '.join(get_args(GpuState))}")
 
 
+def _dialect(text: str) -> str:
+    if text == "dcgm":
+        return text
+    raise ValueError("dcgm, or not given at all")
+
+
 def _order(text: str) -> Order:
     if text.removeprefix("-") in NUMERIC:
         return Order(text.removeprefix("-"), text.startswith("-"))
@@ -145,6 +151,9 @@ def _bounds(suffix: str, words: str) -> dict[str, Parameter]:
     return {name: Parameter(name, meaning, _NUMBER, _number) for name, meaning in told}
 
 
+DIALECT = Parameter(
+    "dialect", "In whose names: dcgm-exporter's, not ours.", {"type": "string", "enum": ["dcgm"]}, _dialect
+)
 _LEAST = _bounds("_min", "at least")
 _MOST = _bounds("_max", "at most")
 BOUNDS = (*_LEAST.values(), *_MOST.values())

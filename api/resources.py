@@ -3,19 +3,21 @@
 Freshness is judged first, then the tag: what is stale is 503, never 304.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from api import parameters
-from api.answer import Answer, Later, Refusal, json_answer, json_content, refusal
+from api.answer import Answer, Content, Later, Refusal, json_answer, json_content, refusal
 from api.cache import Cache
 from api.conditional import conditional
+from api.prometheus import Own
 from api.rendered import Bodies, Choice, Making, Rendered
 from api.reports import reports
 from api.responses.errors import StatusBody, not_fresh_body
 from api.responses.gpus import gpu_body, gpus_body
 from api.responses.hosts import hosts_body
 from api.responses.metrics import metrics_body
+from api.scrapes import MAX_HOSTS_MERGED, Scrape, Scrapes
 from api.selection import Chosen, NotFresh, Selection, select, unready
 from api.wanted import EVERYTHING, Wanted
 from common.gpu import Gpu
@@ -41,8 +43,10 @@ class Asked(NamedTuple):
 class Resources:
     """Answers from one cache."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, own: Callable[[], Own]) -> None:
+        """`own` tells what the API itself costs."""
         self._cache = cache
+        self._scrapes = Scrapes(cache, own)
         self._metrics = Bodies(cache, lambda selection, _: metrics_body(selection))
         self._gpus = Bodies(cache, gpus_body)
 
@@ -67,6 +71,18 @@ class Resources:
     def hosts(self, asked: Asked) -> Answer:
         """Answer how each host is."""
         return json_answer(200, hosts_body(reports(self._cache, asked.now)))
+
+    def metrics(self, asked: Asked) -> Answer | Later:
+        """Answer a scrape."""
+        host = self._host(asked)
+        if host is None and len(self._cache.hosts) > MAX_HOSTS_MERGED:
+            said = f"host: needed, for more than {MAX_HOSTS_MERGED} hosts are known; scrape each by itself, ?host=NAME"
+            raise Refusal(refusal(400, "too_many_hosts", said))
+        is_dcgm = asked.values.get("dialect") == "dcgm"
+        scrape = self._scrapes.get(host, is_dcgm=is_dcgm, accept=asked.headers.get("Accept", ""), now=asked.now)
+        if scrape.content is None:
+            return Later(scrape.make, lambda content, _: _scraped(scrape, content, asked.headers))
+        return _scraped(scrape, scrape.content, asked.headers)
 
     def healthz(self, _asked: Asked) -> Answer:
         """Answer that this process does."""
@@ -131,6 +147,11 @@ def _only(found: list[tuple[Chosen, Gpu]]) -> tuple[Chosen, Gpu]:
 
 def _fresh(rendered: Rendered, headers: Mapping[str, str], now: float) -> Answer:
     return conditional(rendered.content, rendered.etag, headers, _age(now - rendered.sealed_at))
+
+
+def _scraped(scrape: Scrape, content: Content, headers: Mapping[str, str]) -> Answer:
+    scrape.content = content
+    return conditional(content, content.tag(), headers, vary="Accept, Accept-Encoding")
 
 
 def _age(seconds: float) -> tuple[str, str]:

@@ -72,6 +72,14 @@ ROUTES = (
         "How each host is, fresh or not.",
         body=HostsBody,
     ),
+    Route(
+        "/metrics",
+        Resources.metrics,
+        "All there is, for Prometheus: as OpenMetrics where that is accepted, else as its text format.",
+        (parameters.HOST, parameters.DIALECT),
+        media=("text/plain", "application/openmetrics-text"),
+        codes=(_HOST, (400, "too_many_hosts")),
+    ),
     Route("/healthz", Resources.healthz, "Whether this process answers.", body=StatusBody, is_open=True),
     Route(
         "/readyz",

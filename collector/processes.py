@@ -1,11 +1,9 @@
-"""What the operating system tells about processes: this one, and those that use a GPU.
+"""What the operating system tells about the processes that use a GPU.
 
 Processes end while one reads about them, and those of others may be hidden: what cannot be read is None.
 """
 
-import os
 import re
-import time
 from pathlib import Path
 
 import msgspec
@@ -16,17 +14,6 @@ _PROC = Path("/proc")
 _MOST_COMMAND_BYTES = 1024
 _CONTAINER = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 """The id of a container in the name of its cgroup, as Docker, containerd, CRI-O and Podman make it."""
-
-
-def own_cpu_seconds() -> float:
-    """Return the CPU time, user and system, that this process has used."""
-    return time.process_time()
-
-
-def own_resident_bytes() -> int | None:
-    """Return this process's resident memory, None where there is no `/proc`. See proc(5), statm's second field."""
-    statm = _read("self", "statm")
-    return None if statm is None else int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def described(process: Process) -> Process:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from collector.nvml.library import InFlight
 from collector.nvml.source import Nvml, SourceError
-from collector.processes import own_cpu_seconds, own_resident_bytes
 from collector.worker import Worker
+from common.cost import own_cpu_seconds, own_resident_bytes
 from common.gpu import Gpu, without_readings
 from common.settings import CollectorSettings
 from common.snapshot import Cost, SlowestCall, Snapshot, Source, SourceState, StalledCall

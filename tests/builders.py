@@ -17,7 +17,9 @@ import pytest
 from api.answer import Answer, Later
 from api.answers import Answers
 from api.cache import Cache
+from api.resources import Resources
 from api.routes import METRICS_PATH
+from api.tally import Tally
 from common import wire
 from common.gpu import Gpu, without_readings
 from common.snapshot import Cost, SlowestCall, Snapshot, Source, StalledCall
@@ -116,6 +118,11 @@ def make_cache(*snapshots: Snapshot, now: float = 0.0, **overrides: Any) -> Cach
     for snapshot in snapshots:
         cache.accept(ENDPOINT, snapshot, now)
     return cache
+
+
+def make_answers(cache: Cache | None = None) -> Answers:
+    """Return the answers from a cache, by default an empty one."""
+    return Answers(Resources(cache or make_cache(), Tally().own))
 
 
 def make_frame(**changes: Any) -> bytes:

@@ -13,6 +13,7 @@ from api.app import Server
 from api.cache import Cache
 from api.resources import Resources
 from api.routes import METRICS_PATH
+from api.tally import Tally
 from tests.builders import make_cache, make_snapshot
 from tests.processes import PATIENCE_SECONDS, free_port
 
@@ -75,7 +76,8 @@ class Served:
     """A server on a port of its own. `now` is its clock."""
 
     def __init__(self, cache: Cache, now: Callable[[], float], address: str = "127.0.0.1") -> None:
-        self.server = Server(Answers(Resources(cache)), now)
+        tally = Tally()
+        self.server = Server(Answers(Resources(cache, tally.own)), tally, now)
         self.port = free_port()
         self.server.listen(address, self.port)
 

@@ -13,9 +13,7 @@ from http import HTTPStatus
 import zmq
 import zmq.asyncio
 
-from api.answers import Answers
 from api.cache import Cache
-from api.resources import Resources
 from api.subscriber import Subscriber
 from collector.publisher import Publisher
 from common import wire
@@ -25,7 +23,7 @@ from tests.benchmarks.rounds import compare
 from tests.benchmarks.snapshots import following, snapshot
 from tests.benchmarks.surroundings import free_port
 from tests.benchmarks.table import Promise, Row, ratio
-from tests.builders import ask
+from tests.builders import ask, make_answers
 
 PROMISED = Promise(5.0)
 _LEFTOVERS_SECONDS = 0.1
@@ -94,7 +92,7 @@ class _Ours(_Hop):
         super().__init__()
         self._latest = first
         self._cache = Cache((endpoint,))
-        self._answers = Answers(Resources(self._cache))
+        self._answers = make_answers(self._cache)
         self._publisher = Publisher(endpoint, elapsed_seconds)
         self._subscriber = Subscriber((endpoint,), self._accept, self._cache.reject, elapsed_seconds)
         self._serving = [asyncio.create_task(end.serve()) for end in (self._publisher, self._subscriber)]

@@ -13,11 +13,11 @@ import tornado.web
 from api.answers import Answers
 from api.app import Server
 from api.cache import Cache
-from api.resources import Resources
 from api.routes import METRICS_PATH
+from api.tally import Tally
 from common.clock import elapsed_seconds
 from tests.benchmarks.snapshots import snapshot
-from tests.builders import ask
+from tests.builders import ask, make_answers
 
 OURS, BARE = "ours", "bare"
 
@@ -25,7 +25,7 @@ OURS, BARE = "ours", "bare"
 def _answers() -> Answers:
     cache = Cache(("tcp://127.0.0.1:1",))
     cache.accept(cache.endpoints[0], snapshot(), elapsed_seconds())
-    return Answers(Resources(cache))
+    return make_answers(cache)
 
 
 class _Bare(tornado.web.RequestHandler):
@@ -37,7 +37,7 @@ class _Bare(tornado.web.RequestHandler):
 
 
 def _listen_ours(port: int) -> object:
-    server = Server(_answers(), elapsed_seconds)
+    server = Server(_answers(), Tally(), elapsed_seconds)
     server.listen("127.0.0.1", port)
     return server
 

@@ -201,3 +201,15 @@ def test_an_answer_says_whether_the_connection_goes_on(
                 assert (await client.ask(raw)).body == HEALTHY
 
     serve(story)
+
+
+def test_a_scrape_is_told_what_the_api_has_answered() -> None:
+    async def story(served: Served) -> None:
+        await served.ask(GET)
+        await served.ask(request("GET", "/nowhere"))
+        told = (await served.ask(request("GET", "/metrics"))).body.decode().splitlines()
+        assert 'gpu_api_requests_total{code="200"} 1.0' in told
+        assert 'gpu_api_requests_total{code="404"} 1.0' in told
+        assert "gpu_api_connections 1.0" in told
+
+    serve(story)

@@ -6,13 +6,20 @@ import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from api.answers import Answers
-from api.resources import Resources
 from api.routes import METRICS_PATH
 from api.subscriber import Subscriber
 from collector.publisher import Publisher
 from common.snapshot import Snapshot
-from tests.builders import ask, make_cache, make_gpu, make_lost_gpu, make_missing_source, make_snapshot, read
+from tests.builders import (
+    ask,
+    make_answers,
+    make_cache,
+    make_gpu,
+    make_lost_gpu,
+    make_missing_source,
+    make_snapshot,
+    read,
+)
 from tests.processes import PATIENCE_SECONDS, free_port
 
 
@@ -42,7 +49,7 @@ class Api:
     def __init__(self, *endpoints: str) -> None:
         self.now = 0.0
         self.cache = make_cache(endpoints=endpoints)
-        self._answers = Answers(Resources(self.cache))
+        self._answers = make_answers(self.cache)
         self.connect()
 
     def connect(self) -> None:

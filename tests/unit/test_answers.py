@@ -9,12 +9,12 @@ import pytest
 from api.answer import Answer
 from api.answers import Answers
 from api.cache import Cache
-from api.resources import Resources
 from api.routes import METRICS_PATH
 from common.snapshot import Snapshot
 from tests.builders import (
     ENDPOINT,
     ask,
+    make_answers,
     make_cache,
     make_gpu,
     make_missing_source,
@@ -26,7 +26,7 @@ PATHS = [METRICS_PATH, "/healthz", "/readyz"]
 
 
 def answers_of(*snapshots: Snapshot) -> Answers:
-    return Answers(Resources(make_cache(*snapshots)))
+    return make_answers(make_cache(*snapshots))
 
 
 def healthy() -> Answers:
@@ -69,14 +69,14 @@ def test_a_success_tells_its_age_and_how_it_may_be_kept() -> None:
 
 @pytest.mark.parametrize(("query", "age", "names"), [("", "15", "ab"), ("?host=a", "15", "a"), ("?host=b", "7", "b")])
 def test_the_age_is_the_one_of_the_oldest_host_that_is_told(query: str, age: str, names: str) -> None:
-    answer = ask(Answers(Resources(two_hosts())), METRICS_PATH + query, now=10.0)
+    answer = ask(make_answers(two_hosts()), METRICS_PATH + query, now=10.0)
     assert (header(answer, "Age"), [gpu["host"] for gpu in read(answer)["gpus"]]) == (age, list(names))
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("cache", [make_cache(), make_cache(make_snapshot())])
 def test_head_is_get_without_the_body(path: str, cache: Cache) -> None:
-    got, headed = (ask(Answers(Resources(cache)), path, method=method) for method in ("GET", "HEAD"))
+    got, headed = (ask(make_answers(cache), path, method=method) for method in ("GET", "HEAD"))
     assert (headed.status, headed.headers, headed.body) == (got.status, got.headers, b"")
     assert header(headed, "Content-Length") == str(len(got.body))
 
@@ -199,7 +199,7 @@ def test_what_is_stale_is_never_unchanged() -> None:
 
 def test_a_tag_holds_until_there_is_news() -> None:
     cache = make_cache(make_snapshot())
-    answers = Answers(Resources(cache))
+    answers = make_answers(cache)
     known = {"If-None-Match": tag(answers)}
     cache.accept(ENDPOINT, make_snapshot(), 1.0)
     assert ask(answers, headers=known, now=1.0).status == 304

@@ -5,13 +5,11 @@ import random
 import msgspec
 import pytest
 
-from api.answers import Answers
-from api.resources import Resources
 from api.routes import METRICS_PATH
 from collector.nvml.source import Nvml
 from common import wire
 from common.gpu import READINGS, Gpu
-from tests.builders import ask, make_cache, make_snapshot, read
+from tests.builders import ask, make_answers, make_cache, make_snapshot, read
 from tests.fakes import FakeNvml
 from tests.standin import FIELDS, NUMBERS, TEXTS
 from tests.standin.answers import ULL
@@ -60,7 +58,7 @@ def assert_whole(gpus: list[Gpu]) -> None:
     snapshot = make_snapshot(gpus=gpus)
     assert wire.decode(wire.encode(snapshot)) == snapshot
     assert msgspec.json.decode(msgspec.json.encode(snapshot), type=type(snapshot)) == snapshot
-    answer = ask(Answers(Resources(make_cache(snapshot))), METRICS_PATH)
+    answer = ask(make_answers(make_cache(snapshot)), METRICS_PATH)
     assert answer.status == 200
     assert len(read(answer)["gpus"]) == len(gpus)
 

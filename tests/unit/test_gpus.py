@@ -9,7 +9,6 @@ from api.answer import Later
 from api.answers import Answers
 from api.cache import Cache
 from api.rendered import MANY_GPUS
-from api.resources import Resources
 from api.responses.gpus import GpuBody, GpusBody
 from api.responses.hosts import HostsBody
 from api.routes import GPUS_PATH
@@ -18,6 +17,7 @@ from tests.builders import (
     ENDPOINT,
     ask,
     assert_golden,
+    make_answers,
     make_cache,
     make_gpu,
     make_lost_gpu,
@@ -33,7 +33,7 @@ OTHER = "tcp://node-9:8481"
 
 
 def answers_of(cache: Cache) -> Answers:
-    return Answers(Resources(cache))
+    return make_answers(cache)
 
 
 def two_hosts(**second: Any) -> Cache:

@@ -1,0 +1,132 @@
+"""What a scrape is told, how often that is written, and where."""
+
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from api.answer import Answer, Later
+from api.answers import Answers
+from api.cache import Cache
+from api.scrapes import MAX_HOSTS_MERGED
+from tests.builders import ENDPOINT, ask, make_answers, make_cache, make_gpu, make_snapshot, read
+
+PATH = "/metrics"
+OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0; charset=utf-8"}
+
+
+def two_hosts() -> Cache:
+    return make_cache(make_snapshot(host="a"), make_snapshot(host="b"))
+
+
+def values(answer: Answer, name: str, label: str = "host") -> dict[str, float]:
+    """Return the values of a metric, by one of its labels."""
+    families = text_string_to_metric_families(answer.body.decode())
+    return {
+        sample.labels.get(label, ""): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def header(answer: Answer, name: str) -> str:
+    return dict(answer.headers)[name]
+
+
+def test_a_scrape_is_told_all_hosts_or_the_one_it_names() -> None:
+    answers = make_answers(two_hosts())
+    assert values(ask(answers, PATH), "gpu_power_draw_watts") == {"a": 220.5, "b": 220.5}
+    assert values(ask(answers, f"{PATH}?host=b"), "gpu_power_draw_watts") == {"b": 220.5}
+
+
+def test_a_scrape_of_an_unknown_host_is_not_found() -> None:
+    assert ask(make_answers(two_hosts()), f"{PATH}?host=c").status == 404
+
+
+def test_a_stale_host_is_down_and_has_no_readings() -> None:
+    answer = ask(make_answers(two_hosts()), PATH, now=100.0)
+    assert values(answer, "gpu_host_up") == {"a": 0.0, "b": 0.0}
+    assert values(answer, "gpu_power_draw_watts") == {}
+
+
+def test_before_anything_was_heard_a_scrape_is_told_so() -> None:
+    for path in (PATH, f"{PATH}?host=a"):
+        answer = ask(make_answers(), path)
+        assert (answer.status, values(answer, "gpu_host_up")) == (200, {})
+
+
+def test_the_format_is_the_one_that_is_accepted() -> None:
+    answers = make_answers(two_hosts())
+    assert header(ask(answers, PATH), "Content-Type").startswith("text/plain; version=")
+    told = ask(answers, PATH, OPENMETRICS)
+    assert header(told, "Content-Type").startswith("application/openmetrics-text; version=1.0.0")
+    assert told.body.endswith(b"# EOF\n")
+    assert header(told, "Vary") == "Accept, Accept-Encoding"
+
+
+def test_the_other_dialect_has_its_own_names() -> None:
+    answer = ask(make_answers(two_hosts()), f"{PATH}?dialect=dcgm")
+    assert values(answer, "DCGM_FI_DEV_GPU_TEMP", "Hostname") == {"a": 65.0, "b": 65.0}
+    assert b"gpu_power_draw_watts" not in answer.body
+
+
+def written(answers: Answers, now: float, path: str = PATH, headers: dict[str, str] | None = None) -> Any:
+    """Return what must be called to write it, None if it is written already."""
+    sent = answers.answer("GET", path, headers or {}, now)
+    if isinstance(sent, Later):
+        sent.then(sent.make(), now)
+        return sent.make
+    return None
+
+
+def test_each_kind_is_written_at_most_once_a_second_and_never_at_once() -> None:
+    cache = two_hosts()
+    answers = make_answers(cache)
+    kinds: list[tuple[str, dict[str, str]]] = [
+        (PATH, {}),
+        (PATH, OPENMETRICS),
+        (f"{PATH}?dialect=dcgm", {}),
+        (f"{PATH}?host=a", {}),
+    ]
+    for path, headers in kinds:
+        assert written(answers, 10.0, path, headers) is not None
+    cache.accept(ENDPOINT, make_snapshot(host="a", sequence=1), 10.5)
+    for path, headers in kinds:
+        assert written(answers, 10.9, path, headers) is None
+    for path, headers in kinds:
+        assert written(answers, 11.0, path, headers) is not None
+
+
+def test_all_who_wait_for_the_same_are_told_what_is_made_once() -> None:
+    answers = make_answers(two_hosts())
+    sent = [answers.answer("GET", PATH, {}, now) for now in (0.0, 0.5)]
+    assert len({later.make for later in sent if isinstance(later, Later)}) == 1
+
+
+def test_what_scrapers_say_cannot_make_the_api_keep_ever_more() -> None:
+    answers = make_answers(two_hosts())
+    makes = {id(written(answers, 0.0, headers={"Accept": f"text/plain;q=0.{number}"})) for number in range(1000)}
+    assert len(makes) > 0
+    kept = answers._resources._scrapes._kept
+    assert len(kept) <= 64
+    assert all(len(kind.accept) <= 500 for kind in kept)
+
+
+@pytest.mark.parametrize(("count", "status"), [(MAX_HOSTS_MERGED, 200), (MAX_HOSTS_MERGED + 1, 400)])
+def test_beyond_a_number_of_hosts_each_is_to_be_scraped_by_itself(count: int, status: int) -> None:
+    cache = make_cache(*(make_snapshot(host=f"node-{number}", gpus=[]) for number in range(count)))
+    answers = make_answers(cache)
+    sent = answers.answer("GET", PATH, {}, 0.0)
+    assert isinstance(sent, Later) == (status == 200)
+    if isinstance(sent, Answer):
+        error = read(sent)["error"]
+        assert (sent.status, error["code"]) == (400, "too_many_hosts")
+        assert "?host=NAME" in error["message"]
+    assert ask(answers, f"{PATH}?host=node-0").status == 200
+
+
+def test_a_scrape_is_told_again_only_what_has_changed() -> None:
+    answers = make_answers(make_cache(make_snapshot(gpus=[make_gpu()])))
+    first = ask(answers, PATH)
+    assert ask(answers, PATH, {"If-None-Match": header(first, "ETag")}).status == 304
