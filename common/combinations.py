@@ -1,0 +1,53 @@
+"""What settings cannot say, alone or together, though each is of the right type and in its range.
+
+Only values are judged here: no file is read, no name looked up.
+"""
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING
+
+from common import endpoint
+from common.snapshot import HOST_PATTERN
+from common.wording import PREFIX, refused
+
+if TYPE_CHECKING:
+    from common.settings import ApiSettings, CollectorSettings
+
+
+def check_collector(settings: "CollectorSettings") -> None:
+    """Raises SettingsError: what the collector is told cannot be, or cannot go together."""
+    if not re.fullmatch(HOST_PATTERN, settings.host):
+        raise refused("host", settings.host, "a host name of letters, digits, '.', '_' and '-', at most 253")
+    address = _address("feed_bind", settings.feed_bind)
+    if address is not None and not endpoint.is_loopback(address):
+        raise refused(
+            "feed_bind", settings.feed_bind, "on loopback; the feed is not encrypted and stays on this machine"
+        )
+    if 0 < settings.stall_exit_seconds <= settings.stall_after_seconds:
+        raise refused(
+            "stall_exit_seconds",
+            settings.stall_exit_seconds,
+            f"0, or more than {PREFIX}STALL_AFTER_SECONDS ({settings.stall_after_seconds:g})",
+        )
+
+
+def check_api(settings: "ApiSettings") -> None:
+    """Raises SettingsError: what the API is told cannot be, or cannot go together."""
+    for feed in settings.feed_endpoints:
+        if endpoint.is_unspecified(_address("feed_connect", feed) or ""):
+            raise refused("feed_connect", feed, "one machine's address")
+    try:
+        ipaddress.ip_address(settings.api_address)
+    except ValueError:
+        raise refused("api_address", settings.api_address, "an IP address, such as 127.0.0.1") from None
+    if not endpoint.is_loopback(settings.api_address) and not settings.api_allow_anonymous:
+        expected = f"on loopback; set {PREFIX}API_ALLOW_ANONYMOUS=true to let whoever reaches it read"
+        raise refused("api_address", settings.api_address, expected)
+
+
+def _address(name: str, text: str) -> str | None:
+    try:
+        return endpoint.address(text)
+    except ValueError:
+        raise refused(name, text, "an endpoint of the form tcp://ADDRESS:PORT or ipc:///PATH") from None

@@ -1,0 +1,94 @@
+"""How a setting is spoken of: its names, its range, default and meaning in words, and why a value is refused.
+
+Everything is told from the annotated fields of a struct; which settings there are is `common.settings`' to say.
+"""
+
+import argparse
+from typing import NoReturn
+
+import msgspec
+from msgspec import Struct
+from msgspec.inspect import BoolType, FloatType, IntType, LiteralType, Metadata, type_info
+
+PREFIX = "GPU_METRICS_"
+
+
+class SettingsError(Exception):
+    """The operator's: one line that names the setting and says what would be right."""
+
+
+def names(kind: type[Struct]) -> tuple[str, ...]:
+    """Return the settings of one process, in order."""
+    return kind.__struct_fields__
+
+
+def flag(name: str) -> str:
+    """Return the flag that a setting may be given by."""
+    return "--" + name.replace("_", "-")
+
+
+def expectation(kind: type[Struct], name: str) -> str:
+    """Return what values a setting takes, in words, from its type."""
+    expected = _type(kind, name)
+    if isinstance(expected, LiteralType):
+        return "one of " + ", ".join(str(value) for value in expected.values)
+    if isinstance(expected, BoolType):
+        return "true or false"
+    if isinstance(expected, IntType | FloatType):
+        whole = "whole " if isinstance(expected, IntType) else ""
+        return f"a {whole}number from {expected.ge:g} to {expected.le:g}"
+    return "text"
+
+
+def meaning(kind: type[Struct], name: str) -> str:
+    """Return a setting's description."""
+    described = _field(kind, name).type
+    return str((described.extra_json_schema or {})["description"]) if isinstance(described, Metadata) else ""
+
+
+def default(kind: type[Struct], name: str) -> str:
+    """Return a setting's default as one would write it; `empty` for the empty text."""
+    described = _field(kind, name)
+    if isinstance(described.type, Metadata) and described.type.extra:
+        return str(described.type.extra["default"])
+    value = described.default
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if _is_number(value) else value or "empty"
+
+
+def refused(name: str, text: object, expected: str) -> SettingsError:
+    """Return the error that says which setting's value is wrong, and what it is not: what would be right."""
+    return SettingsError(f"{PREFIX}{name.upper()} ({flag(name)}): {text!r} is not {expected}")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(f"{message} (see --help)")
+
+
+def parser(kind: type[Struct]) -> argparse.ArgumentParser:
+    """Return what reads the flags of one process, with its `--help`; it raises SettingsError where one is wrong."""
+    process = kind.__name__.removesuffix("Settings").lower()
+    flags = _Parser(
+        prog=f"python -m {process}",
+        allow_abbrev=False,
+        description=f"Every flag may also be given as an environment variable, {PREFIX}<NAME>; the flag wins.",
+    )
+    for name in names(kind):
+        text = f"{meaning(kind, name)} ({expectation(kind, name)}; default: {default(kind, name)})"
+        flags.add_argument(flag(name), metavar="VALUE", help=text.replace("%", "%%"))
+    return flags
+
+
+def _field(kind: type[Struct], name: str) -> msgspec.inspect.Field:
+    described = type_info(kind)
+    assert isinstance(described, msgspec.inspect.StructType)  # noqa: S101 -- kind is a Struct: tells mypy so
+    return next(found for found in described.fields if found.name == name)
+
+
+def _type(kind: type[Struct], name: str) -> msgspec.inspect.Type:
+    described = _field(kind, name).type
+    return described.type if isinstance(described, Metadata) else described
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
