@@ -14,6 +14,11 @@ from common.wording import PREFIX, refused
 if TYPE_CHECKING:
     from common.settings import ApiSettings, CollectorSettings
 
+_ORIGIN = (
+    "one origin as browsers send it, such as https://example.org or http://localhost:3000: http or https, the host in "
+    "lower case, the port unless it is the scheme's own, and nothing more"
+)
+
 
 def check_collector(settings: "CollectorSettings") -> None:
     """Raises SettingsError: what the collector is told cannot be, or cannot go together."""
@@ -41,8 +46,21 @@ def check_api(settings: "ApiSettings") -> None:
         ipaddress.ip_address(settings.api_address)
     except ValueError:
         raise refused("api_address", settings.api_address, "an IP address, such as 127.0.0.1") from None
-    if not endpoint.is_loopback(settings.api_address) and not settings.api_allow_anonymous:
-        expected = f"on loopback; set {PREFIX}API_ALLOW_ANONYMOUS=true to let whoever reaches it read"
+    if settings.api_cors_origin and not endpoint.is_origin(settings.api_cors_origin):
+        raise refused("api_cors_origin", settings.api_cors_origin, _ORIGIN)
+    _check_who_may_read(settings)
+
+
+def _check_who_may_read(settings: "ApiSettings") -> None:
+    for given, missing in (("api_tls_cert", "api_tls_key"), ("api_tls_key", "api_tls_cert")):
+        if getattr(settings, given) and not getattr(settings, missing):
+            raise refused(given, getattr(settings, given), f"enough for HTTPS: set {PREFIX}{missing.upper()}, too")
+    is_open = not settings.api_token_file and not settings.api_allow_anonymous
+    if is_open and not endpoint.is_loopback(settings.api_address):
+        expected = (
+            f"on loopback: set {PREFIX}API_TOKEN_FILE to let in who has a token, or {PREFIX}API_ALLOW_ANONYMOUS=true "
+            "to let whoever reaches it read"
+        )
         raise refused("api_address", settings.api_address, expected)
 
 

@@ -1,4 +1,4 @@
-"""Endpoints and addresses as an operator writes them: what they name, and what can be none."""
+"""Endpoints, addresses and origins as an operator writes them: what they name, and what can be none."""
 
 import ipaddress
 import re
@@ -6,6 +6,8 @@ import re
 _LABEL = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 _TCP = re.compile(rf"tcp://(\[[0-9A-Fa-f:.]+\]|\*|{_LABEL}(?:\.{_LABEL})*\.?):([0-9]{{1,5}})")
 _IPC = re.compile(r"ipc:///.+")
+_ORIGIN = re.compile(rf"(https?)://(\[[0-9a-f:.]+\]|{_LABEL}(?:\.{_LABEL})*\.?)(?::([1-9][0-9]{{0,4}}))?")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
 _MOST_PATH_BYTES = 107  # what a Unix socket's address can hold
 
 
@@ -37,6 +39,18 @@ def is_unspecified(address: str) -> bool:
     """Return whether an endpoint's address means all of a machine's own, which nobody can connect to."""
     ip = _ip(address)
     return address == "*" or (ip is not None and ip.is_unspecified)
+
+
+def is_origin(text: str) -> bool:
+    """Return whether a text is a web page's origin as browsers write it (RFC 6454 section 6.2): lower case, without
+    the scheme's own port; what is written otherwise never equals what they send."""
+    found = _ORIGIN.fullmatch(text)
+    if not found or not text.islower():
+        return False
+    scheme, host, port = found.groups()
+    ip = _ip(host)
+    is_host = _is_name(host) or (ip is not None and str(ip) == host.strip("[]"))
+    return is_host and port != _DEFAULT_PORTS[scheme] and int(port or 1) < 2**16
 
 
 def _is_name(address: str) -> bool:

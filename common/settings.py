@@ -84,12 +84,21 @@ class ApiSettings(_CommonSettings, frozen=True, kw_only=True):
 
     api_address: Annotated[str, Meta(description="IP address to listen on.")] = "127.0.0.1"
     api_port: Annotated[int, Meta(ge=1, le=65535, description="TCP port to listen on.")] = 8480
-    api_allow_anonymous: Annotated[
-        bool, Meta(description="Must be true to listen beyond loopback: whoever reaches the port can read.")
-    ] = False
     feed_connect: Annotated[str, Meta(description="Endpoints of the collectors' feeds, separated by commas.")] = (
         DEFAULT_FEED
     )
+    history_seconds: Annotated[
+        float, Meta(ge=0, le=604800, description="For how long snapshots are kept for the history; 0: none is kept.")
+    ] = 3600.0
+    history_megabytes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=65536,
+            description="Most memory for the history of all hosts, in MB of 2^20 bytes: beyond it the oldest snapshots "
+            "of any host go first.",
+        ),
+    ] = 256
     stale_after_seconds: Annotated[
         float,
         Meta(
@@ -99,6 +108,30 @@ class ApiSettings(_CommonSettings, frozen=True, kw_only=True):
             "time, at least 2.",
         ),
     ] = 0.0
+    api_token_file: Annotated[
+        str,
+        Meta(
+            description="File of the tokens that let who holds one read: lines of `NAME TOKEN`; empty: none is needed."
+        ),
+    ] = ""
+    api_tls_cert: Annotated[
+        str, Meta(description="PEM file of the certificate and its chain, for HTTPS; empty: HTTP.")
+    ] = ""
+    api_tls_key: Annotated[str, Meta(description="PEM file of the certificate's private key, unencrypted.")] = ""
+    api_allow_anonymous: Annotated[
+        bool,
+        Meta(description="Must be true to listen beyond loopback without tokens: whoever reaches the port can read."),
+    ] = False
+    api_cors_origin: Annotated[
+        str,
+        Meta(
+            description="Origin whose web pages may read, as browsers send it: `scheme://host` or `scheme://host:port`;"
+            " empty: none."
+        ),
+    ] = ""
+    access_log: Annotated[
+        bool, Meta(description="Log every request; otherwise only errors and slow answers are logged.")
+    ] = False
 
     @property
     def feed_endpoints(self) -> tuple[str, ...]:

@@ -73,9 +73,16 @@ def test_without_any_setting_the_defaults_are_those_of_the_contract() -> None:
         "log_level": "INFO",
         "api_address": "127.0.0.1",
         "api_port": 8480,
-        "api_allow_anonymous": False,
         "feed_connect": "tcp://127.0.0.1:8481",
+        "history_seconds": 3600.0,
+        "history_megabytes": 256,
         "stale_after_seconds": 0.0,
+        "api_token_file": "",
+        "api_tls_cert": "",
+        "api_tls_key": "",
+        "api_allow_anonymous": False,
+        "api_cors_origin": "",
+        "access_log": False,
     }
 
 
@@ -94,6 +101,10 @@ def test_without_any_setting_the_defaults_are_those_of_the_contract() -> None:
         ("feed_connect", "tcp://node-1.example.org:1", "tcp://node-1.example.org:1"),
         ("feed_connect", "tcp://node_1.3.:1", "tcp://node_1.3.:1"),
         ("feed_connect", "tcp://[fe80::1.2.3.4]:1", "tcp://[fe80::1.2.3.4]:1"),
+        ("history_seconds", "0", 0.0),
+        ("history_megabytes", "65536", 65536),
+        ("api_token_file", "etc/the tokens", "etc/the tokens"),
+        ("access_log", "true", True),
         ("log_level", "DEBUG", "DEBUG"),
     ],
 )
@@ -153,6 +164,8 @@ def test_a_flag_that_is_none_is_refused(flag: str) -> None:
         *((ApiSettings, "api_port", bad, "a whole number from 1 to 65535") for bad in ("0", "65536", "1.5", "0x50")),
         *((ApiSettings, "stale_after_seconds", bad, "from 0 to 86400") for bad in ("inf", "-1", "1,5", "1_0", " 1")),
         *((ApiSettings, "api_allow_anonymous", bad, "true or false") for bad in ("yes", "2", "tru")),
+        *((ApiSettings, "history_seconds", bad, "from 0 to 604800") for bad in ("-1", "604801", "nan")),
+        *((ApiSettings, "history_megabytes", bad, "from 1 to 65536") for bad in ("0", "65537", "0.5")),
         *((ApiSettings, "log_level", bad, "one of DEBUG, ") for bad in ("info", "TRACE")),
         *((CollectorSettings, "host", bad, "letters") for bad in ("a b", "node-1\n", "n\0", "a" * 254)),
         *((ApiSettings, "api_address", bad, "an IP address") for bad in ("localhost", "127.1", "[::1]", "*")),
@@ -225,9 +238,75 @@ def test_the_feed_is_connected_to_at_one_machines_address(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 -- refused is what it must be
-def test_the_api_goes_beyond_loopback_only_when_told_that_anybody_may_read(address: str) -> None:
-    assert "GPU_METRICS_API_ALLOW_ANONYMOUS=true" in refusal(ApiSettings, API_ADDRESS=address)
+def test_the_api_goes_beyond_loopback_only_with_tokens_or_when_told_that_anybody_may_read(address: str) -> None:
+    line = refusal(ApiSettings, API_ADDRESS=address)
+    assert "GPU_METRICS_API_TOKEN_FILE" in line
+    assert "GPU_METRICS_API_ALLOW_ANONYMOUS=true" in line
     assert api(API_ADDRESS=address, API_ALLOW_ANONYMOUS="true").api_address == address
+    assert api(API_ADDRESS=address, API_TOKEN_FILE="tokens").api_address == address  # noqa: S106 -- a file, no token
+
+
+@pytest.mark.parametrize(("given", "missing"), [("API_TLS_CERT", "API_TLS_KEY"), ("API_TLS_KEY", "API_TLS_CERT")])
+def test_a_certificate_and_its_key_go_together(given: str, missing: str) -> None:
+    line = refusal(ApiSettings, **{given: "some.pem"})
+    assert line.startswith(f"GPU_METRICS_{given} ")
+    assert f"set GPU_METRICS_{missing}" in line
+    assert api(API_TLS_CERT="cert.pem", API_TLS_KEY="key.pem").api_tls_key == "key.pem"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://example.org",
+        "http://localhost:3000",
+        "https://a-b.c_d.example.:65535",
+        "http://192.0.2.1:443",
+        "https://[2001:db8::1]:8443",
+    ],
+)
+def test_an_origin_is_taken_as_browsers_send_it(origin: str) -> None:
+    assert api(API_CORS_ORIGIN=origin).api_cors_origin == origin
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "null",
+        "example.org",
+        "https://*.example.org",
+        "https://example.org/",
+        "https://example.org/path",
+        "https://example.org?",
+        "https://user@example.org",
+        "https://Example.org",
+        "HTTPS://example.org",
+        "https://example.org:443",
+        "http://example.org:80",
+        "http://example.org:0",
+        "http://example.org:080",
+        "http://example.org:65536",
+        "http://example.org:",
+        "https://a.example,https://b.example",
+        "https://a.example https://b.example",
+        " https://example.org",
+        "https://example.org\n",
+        "https://example.org\r\nX-Injected: 1",
+        "https://ex\0ample.org",
+        "https://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example",
+        "https://1.2.3",
+        "https://256.0.0.1",
+        "https://2001:db8::1",
+        "https://[2001:db8:0::1]",
+        "https://[:::]",
+        "ftp://example.org",
+        "file://",
+        "https://",
+    ],
+)
+def test_what_browsers_never_send_is_no_origin(origin: str) -> None:
+    line = refusal(ApiSettings, API_CORS_ORIGIN=origin)
+    assert line.startswith(f"GPU_METRICS_API_CORS_ORIGIN (--api-cors-origin): {origin!r} is not one origin")
 
 
 @pytest.mark.parametrize(("after", "leave", "is_right"), [("10", "10", False), ("10", "9", False), ("10", "0", True)])
