@@ -14,20 +14,20 @@ from common.settings import Settings, SettingsError, load
 def run(kind: type[Settings], main: Callable[[Settings, asyncio.Event], Coroutine[None, None, int]]) -> int:
     """Run `main` with the settings of this process, until it returns its exit status.
 
-    The event that `main` is given is set on SIGTERM and SIGINT. Bad settings end with status 2 and one line on
-    standard error.
+    The event that `main` is given is set on SIGTERM and SIGINT. Bad settings, and files that they name and `main`
+    cannot load, end with status 2 and one line on standard error.
     """
     # A crash inside the driver leaves the stack of its Python callers in the log.
     faulthandler.enable()
     try:
         settings = load(kind, sys.argv[1:], os.environ)
+        log.configure(settings.log_level)
+        # ZeroMQ needs a loop that can watch file descriptors, which Windows' default one cannot.
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            return runner.run(_until_stopped(main, settings))
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    log.configure(settings.log_level)
-    # ZeroMQ needs a loop that can watch file descriptors, which Windows' default one cannot.
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        return runner.run(_until_stopped(main, settings))
 
 
 async def _until_stopped(

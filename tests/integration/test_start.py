@@ -1,10 +1,12 @@
 """How the two real processes refuse to start: one line for whoever must act on it, and an exit status."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.processes import Service, Start
+from tests.processes import ROOT, Service, Start
 from tests.standin import StandIn
 
 
@@ -26,6 +28,22 @@ def test_a_bad_setting_is_one_line_and_status_2(
     assert process.ended() == 2
     assert process.log.startswith(line)
     assert process.log.count("\n") == 1
+
+
+def test_a_file_that_the_operator_named_and_that_cannot_be_loaded_is_one_line_and_status_2() -> None:
+    code = (
+        "import sys\n"
+        "from common import named_file, process, settings\n"
+        "async def main(given, stop):\n"
+        "    named_file.read_secret('api_token_file', given.api_token_file)\n"
+        "    return 0\n"
+        "sys.exit(process.run(settings.ApiSettings, main))\n"
+    )
+    command = [sys.executable, "-c", code, "--api-token-file=/nowhere/tokens"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("GPU_METRICS_API_TOKEN_FILE (--api-token-file): '/nowhere/tokens' is not a file")
+    assert ended.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("module", ["collector", "api"])

@@ -1,0 +1,62 @@
+"""Small files that the operator names in a setting: read whole, or refused in one line.
+
+What is checked is the file that was opened, so that nobody can put another in its place between the check and the
+reading. Nothing of what a file holds is ever told.
+"""
+
+import os
+import shlex
+import stat
+import sys
+
+from common.wording import refused
+
+MOST_BYTES = 64 * 2**10
+
+_NOT_FOR_OTHERS = stat.S_IWGRP | stat.S_IRWXO
+"""The owner's group may read: Kubernetes' `fsGroup` and a service's own group let the process in that way."""
+
+
+def read(setting: str, path: str) -> bytes:
+    """Return what the file named in a setting holds.
+
+    Raises:
+        SettingsError: it is missing, unreadable, no regular file, or larger than `MOST_BYTES`.
+    """
+    return _read(setting, path, is_secret=False)
+
+
+def read_secret(setting: str, path: str) -> bytes:
+    """Return what a file holds that is to be kept secret: its owner's, readable by its group at most.
+
+    Raises:
+        SettingsError: as for `read`; or its mode lets others use it, or its group write it.
+    """
+    return _read(setting, path, is_secret=True)
+
+
+def _read(setting: str, path: str, *, is_secret: bool) -> bytes:
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise refused(setting, path, "a regular file")
+            # Windows keeps no such modes: there every file seems open to all.
+            if is_secret and status.st_mode & _NOT_FOR_OTHERS and sys.platform != "win32":
+                raise refused(setting, path, _private(path, status.st_mode))
+            content = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        reason = error.strerror if isinstance(error, OSError) else "no path has a NUL"
+        raise refused(setting, path, f"a file that can be read: {reason}") from None
+    if len(content) > MOST_BYTES:
+        raise refused(setting, path, f"a file of at most {MOST_BYTES // 2**10} KiB")
+    return content
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # Opening a pipe would wait for somebody to write.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _private(path: str, mode: int) -> str:
+    return f"kept from others, with mode {stat.S_IMODE(mode):04o}: chmod 600 {shlex.quote(path)} (640 for its group)"
