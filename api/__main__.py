@@ -3,15 +3,21 @@
 import asyncio
 import logging
 import sys
+import time
 
+from api.access import Access
 from api.answers import Answers
 from api.app import Server
 from api.cache import Cache
+from api.reloading import Reloading
 from api.resources import Resources
 from api.subscriber import Subscriber
 from api.tally import Tally
+from api.tls import Certificate
+from api.tokens import Tokens
 from common import process
 from common.clock import elapsed_seconds
+from common.endpoint import is_loopback
 from common.settings import ApiSettings
 
 _log = logging.getLogger("api")
@@ -21,24 +27,48 @@ STOP_GRACE_SECONDS = 3.0
 
 
 async def main(settings: ApiSettings, stop: asyncio.Event) -> int:
-    """Receive and answer until told to stop (0); 1 if the address cannot be had."""
+    """Receive and answer until told to stop (0); 1 if the address cannot be had.
+
+    Raises:
+        SettingsError: a file that the settings name cannot be loaded.
+    """
+    tokens = Tokens(settings.api_token_file) if settings.api_token_file else None
+    certificate = Certificate(settings.api_tls_cert, settings.api_tls_key) if settings.api_tls_cert else None
     cache, tally = Cache(settings.feed_endpoints, settings.stale_after_seconds), Tally()
-    server = Server(Answers(Resources(cache, tally.own)), tally, elapsed_seconds)
+    answers = Answers(Resources(cache, tally.own), Access(tokens, settings.api_cors_origin))
+    context = certificate.context if certificate else None
+    server = Server(answers, tally, elapsed_seconds, context, logs_each=settings.access_log)
     try:
         server.listen(settings.api_address, settings.api_port)
     except OSError as error:
         _log.error("cannot listen on %s port %d: %s", settings.api_address, settings.api_port, error.strerror)
         return 1
+    _warn_of_plain_tokens(settings)
     subscriber = Subscriber(settings.feed_endpoints, cache.accept, cache.reject, elapsed_seconds)
-    serving, stopping = asyncio.create_task(subscriber.serve()), asyncio.create_task(stop.wait())
-    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if serving.done():
-        serving.result()
+    reloading = Reloading([loaded for loaded in (tokens, certificate) if loaded], time.time)
+    await _until_stopped(stop, asyncio.create_task(subscriber.serve()), asyncio.create_task(reloading.serve()))
     await server.stop(STOP_GRACE_SECONDS)
-    serving.cancel()
     subscriber.close()
     _log.info("stopped")
     return 0
+
+
+async def _until_stopped(stop: asyncio.Event, *serving: asyncio.Task[None]) -> None:
+    """Wait until told to stop, and end the tasks; one that fails before that fails here."""
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait({*serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in done - {stopping}:
+        task.result()
+    for task in serving:
+        task.cancel()
+
+
+def _warn_of_plain_tokens(settings: ApiSettings) -> None:
+    if settings.api_token_file and not settings.api_tls_cert and not is_loopback(settings.api_address):
+        _log.warning(
+            "tokens come over plain HTTP and can be overheard: set GPU_METRICS_API_TLS_CERT and _KEY, or let nobody "
+            "but a TLS proxy reach this port"
+        )
 
 
 if __name__ == "__main__":

@@ -56,12 +56,19 @@ class Later(NamedTuple):
     then: Callable[[Content, float], Answer]
 
 
+def _always() -> bool:
+    return True
+
+
 class Follow(NamedTuple):
     """A stream of events is to be sent after these headers; it has no end, and so no length. `after` is the id of the
-    last event that the client has, None for a new one."""
+    last event that the client has, None for a new one; `host` the only host to be told of, None for all; `is_welcome`
+    tells whether the client may go on reading."""
 
     after: str | None
+    host: str | None
     headers: Headers
+    is_welcome: Callable[[], bool] = _always
 
 
 class Refusal(Exception):  # noqa: N818 -- an answer on its way out, not an error of ours

@@ -1,31 +1,33 @@
 """Every GET: method, target, headers and the time in; status, headers and body out. Pure, and the only path."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from api import parameters
+from api.access import Access
 from api.answer import Answer, Follow, Later, Refusal, refusal
 from api.remembered import remembered
 from api.resources import Asked, Resources
-from api.routes import METHODS, METRICS_PATH, ROUTES, Route
+from api.routes import METRICS_PATH, ROUTES, Route
 
 
 class _Found(NamedTuple):
     """A route, how its queries are read, and the segment of the path that it leaves open."""
 
     route: Route
-    read: Any
+    read: Callable[[str], dict[str, Any]]
     segment: str = ""
 
 
 class Answers:
-    """Answers whatever the route table knows."""
+    """Answers whatever the route table knows, to those who have access."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, access: Access) -> None:
         self._resources = resources
+        self.access = access
         found = [_Found(route, _reader(route)) for route in ROUTES]
         self._exact = {one.route.path: one for one in found if "{" not in one.route.path}
         self._open = [(_pattern(one.route.path), one) for one in found if "{" in one.route.path]
@@ -36,12 +38,16 @@ class Answers:
         path, _, query = target.partition("?")
         try:
             found = self._find(path)
-            _check_method(method)
-            asked = Asked(found.read(query), headers, now, found.segment)
-            answer = found.route.answer(self._resources, asked)
+            self._check_method(method)
+            sent = self.access.preflight() if method == "OPTIONS" else self._ask(found, query, headers, now)
         except Refusal as refused:
-            answer = refused.answer
-        return _headed(answer) if method == "HEAD" else answer
+            sent = refused.answer
+        return _headed(sent) if method == "HEAD" else sent
+
+    def _ask(self, found: _Found, query: str, headers: Mapping[str, str], now: float) -> Answer | Later | Follow:
+        holder = None if found.route.is_open else self.access.admit(headers)
+        sent = found.route.answer(self._resources, Asked(found.read(query), headers, now, found.segment))
+        return sent._replace(is_welcome=partial(self.access.is_welcome, holder)) if isinstance(sent, Follow) else sent
 
     def _find(self, path: str) -> _Found:
         """Return what answers a path. Raises Refusal: nothing does."""
@@ -52,11 +58,11 @@ class Answers:
                 return found._replace(segment=unquote(match[1]))
         raise Refusal(refusal(404, "not_found", f"no such path; the metrics are at {METRICS_PATH}"))
 
-
-def _check_method(method: str) -> None:
-    if method not in METHODS:
-        said = f"this path knows {' and '.join(METHODS)} only"
-        raise Refusal(refusal(405, "method_not_allowed", said, ("Allow", ", ".join(METHODS))))
+    def _check_method(self, method: str) -> None:
+        methods = self.access.methods
+        if method not in methods:
+            said = f"this path knows {', '.join(methods)} only"
+            raise Refusal(refusal(405, "method_not_allowed", said, ("Allow", ", ".join(methods))))
 
 
 def _headed(sent: Answer | Later | Follow) -> Answer | Later | Follow:
@@ -69,7 +75,7 @@ def _headed(sent: Answer | Later | Follow) -> Answer | Later | Follow:
     return Answer(200, sent.headers, b"")
 
 
-def _reader(route: Route) -> Any:
+def _reader(route: Route) -> Callable[[str], dict[str, Any]]:
     return remembered(partial(parameters.read, known={one.name: one for one in route.parameters}))
 
 

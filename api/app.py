@@ -5,6 +5,7 @@ The answers come from a delegate below Tornado's routing, because routing and Re
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,11 @@ logging.getLogger("tornado.general").setLevel(logging.WARNING)
 IDLE_SECONDS = 75.0
 """For how long a connection may be idle, or a request's headers may take."""
 
+SLOW_SECONDS = 1.0
+"""Who was not answered, and the answer read, within that time is logged."""
+
+_LONGEST_LOGGED = 500
+_NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
 _LOOKS_AT_IDLE = 75
 """How often in that time it is looked for them."""
 
@@ -48,10 +54,20 @@ MAX_READ_HEADER_BYTES = 64 * 2**10
 class Server(HTTPServerConnectionDelegate):
     """The API's HTTP server. `now` gives seconds on the clock by which the cache tells ages."""
 
-    more_headers = "X-Content-Type-Options: nosniff\r\n"
-
-    def __init__(self, answers: Answers, tally: Tally, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        answers: Answers,
+        tally: Tally,
+        now: Callable[[], float],
+        ssl_context: ssl.SSLContext | None = None,
+        *,
+        logs_each: bool = False,
+    ) -> None:
+        """`ssl_context` makes it HTTPS; `logs_each` asks for a line in the log for each request."""
         self._answers = answers
+        self._logs_each = logs_each
+        self._scheme = "https" if ssl_context else "http"
+        self.more_headers = "".join(f"{name}: {value}\r\n" for name, value in (_NO_SNIFFING, *answers.access.headers))
         self._tally = tally
         self._now = now
         self._in_flight: set[Exchange] = set()
@@ -62,6 +78,7 @@ class Server(HTTPServerConnectionDelegate):
         self._making: dict[Callable[[], Content], asyncio.Future[Content]] = {}
         self._http = _Http(
             self,
+            ssl_options=ssl_context,
             body_timeout=BODY_SECONDS,
             max_header_size=MAX_READ_HEADER_BYTES,
             max_body_size=MAX_BODY_BYTES,
@@ -74,7 +91,7 @@ class Server(HTTPServerConnectionDelegate):
         self._is_local = is_loopback(address)
         self._http.listen(port, address)
         self._closing_idle = asyncio.create_task(self._close_idle())
-        _log.info("listening on http://%s:%d", f"[{address}]" if ":" in address else address, port)
+        _log.info("listening on %s://%s:%d", self._scheme, f"[{address}]" if ":" in address else address, port)
 
     async def stop(self, grace_seconds: float) -> None:
         """Stop listening, let the requests that have begun be answered, and close all connections."""
@@ -111,6 +128,9 @@ class Server(HTTPServerConnectionDelegate):
         """Note that a request was answered, or its client has gone."""
         self._in_flight.discard(exchange)
         self._tally.answers[exchange.status] += 1
+        seconds = time.monotonic() - exchange.began
+        if self._logs_each or (seconds > SLOW_SECONDS and not exchange.is_endless):
+            self._log_exchange(exchange, seconds)
         if not self._in_flight:
             self._idle.set()
 
@@ -144,6 +164,20 @@ class Server(HTTPServerConnectionDelegate):
     async def follow(self, exchange: Exchange, follow: Follow) -> None:
         """Send events for as long as somebody reads them."""
         raise NotImplementedError
+
+    def _log_exchange(self, exchange: Exchange, seconds: float) -> None:
+        """One line: client, holder of the token, method, target, status, bytes and time; never the token itself."""
+        holder = self._answers.access.holder_of(exchange.headers)
+        _log.info(
+            "%s %s %s %r %d %d bytes %.3f s",
+            exchange.client,
+            holder.name if holder else "-",
+            exchange.start.method,
+            exchange.start.path[:_LONGEST_LOGGED],
+            exchange.status,
+            exchange.sent_bytes,
+            seconds,
+        )
 
     async def _close_idle(self) -> None:
         while True:

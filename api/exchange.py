@@ -58,6 +58,8 @@ class Exchange(HTTPMessageDelegate):
 
     status = 0
     sent_bytes = 0
+    is_endless = False
+    """Whether it is a stream, which lasts as long as somebody reads it."""
 
     def __init__(self, owner: Owner, connection: HTTP1Connection) -> None:
         self._owner = owner
@@ -103,8 +105,13 @@ class Exchange(HTTPMessageDelegate):
 
     def send_head(self, headers: list[tuple[str, str]]) -> "asyncio.Future[None]":
         """Write the head of an answer without an end."""
-        self.status = 200
+        self.status, self.is_endless = 200, True
         return self.connection.write(self._head(Answer(200, headers, b"")))
+
+    @property
+    def client(self) -> str:
+        """The address that the request came from."""
+        return str(getattr(self.connection.context, "remote_ip", ""))
 
     @property
     def is_chunked(self) -> bool:

@@ -17,7 +17,6 @@ from api.responses.metrics import MetricsBody
 MONITORING = "/api/v1/monitoring"
 METRICS_PATH = f"{MONITORING}/gpu-metrics"
 GPUS_PATH = f"{MONITORING}/gpus"
-METHODS = ("GET", "HEAD")
 
 
 class Route(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from api.access import Access
 from api.answer import Answer, Later
 from api.answers import Answers
 from api.cache import Cache
@@ -120,9 +121,9 @@ def make_cache(*snapshots: Snapshot, now: float = 0.0, **overrides: Any) -> Cach
     return cache
 
 
-def make_answers(cache: Cache | None = None) -> Answers:
-    """Return the answers from a cache, by default an empty one."""
-    return Answers(Resources(cache or make_cache(), Tally().own))
+def make_answers(cache: Cache | None = None, access: Access | None = None) -> Answers:
+    """Return the answers from a cache, by default an empty one, and by default to everybody."""
+    return Answers(Resources(cache or make_cache(), Tally().own), access or Access())
 
 
 def make_frame(**changes: Any) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from api.access import Access
 from api.answers import Answers
 from api.app import Server
 from api.cache import Cache
@@ -18,6 +19,7 @@ from tests.builders import make_cache, make_snapshot
 from tests.processes import PATIENCE_SECONDS, free_port
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+ALL = Access()
 HEALTHY = b'{"status":"ok"}'
 
 
@@ -75,9 +77,17 @@ class Client:
 class Served:
     """A server on a port of its own. `now` is its clock."""
 
-    def __init__(self, cache: Cache, now: Callable[[], float], address: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        now: Callable[[], float],
+        address: str = "127.0.0.1",
+        access: Access | None = None,
+        **given: Any,
+    ) -> None:
         tally = Tally()
-        self.server = Server(Answers(Resources(cache, tally.own)), tally, now)
+        answers = Answers(Resources(cache, tally.own), access or Access())
+        self.server = Server(answers, tally, now, **given)
         self.port = free_port()
         self.server.listen(address, self.port)
 
@@ -103,12 +113,15 @@ class Served:
 
 
 def serve(
-    story: Callable[[Served], Awaitable[None]], cache: Cache | None = None, now: Callable[[], float] = lambda: 0.0
+    story: Callable[[Served], Awaitable[None]],
+    cache: Cache | None = None,
+    now: Callable[[], float] = lambda: 0.0,
+    **given: Any,
 ) -> None:
     """Run a test's story with a server that is stopped at its end."""
 
     async def told() -> None:
-        served = Served(cache or make_cache(make_snapshot()), now)
+        served = Served(cache or make_cache(make_snapshot()), now, **given)
         async with asyncio.timeout(PATIENCE_SECONDS):
             try:
                 await story(served)
