@@ -9,6 +9,7 @@ from api.access import Access
 from api.answers import Answers
 from api.app import Server
 from api.cache import Cache
+from api.openapi import description
 from api.reloading import Reloading
 from api.resources import Resources
 from api.subscriber import Subscriber
@@ -35,7 +36,8 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> int:
     tokens = Tokens(settings.api_token_file) if settings.api_token_file else None
     certificate = Certificate(settings.api_tls_cert, settings.api_tls_key) if settings.api_tls_cert else None
     cache, tally = Cache(settings.feed_endpoints, settings.stale_after_seconds), Tally()
-    answers = Answers(Resources(cache, tally.own), Access(tokens, settings.api_cors_origin))
+    access = Access(tokens, settings.api_cors_origin)
+    answers = Answers(Resources(cache, tally.own, description(needs_token=access.needs_token)), access)
     context = certificate.context if certificate else None
     server = Server(answers, tally, elapsed_seconds, context, logs_each=settings.access_log)
     try:

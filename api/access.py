@@ -21,6 +21,11 @@ class Access:
         self._origin = origin
 
     @property
+    def needs_token(self) -> bool:
+        """Whether only those with a token may ask."""
+        return self._tokens is not None
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """The methods that a path knows."""
         return ("GET", "HEAD", "OPTIONS") if self._origin else ("GET", "HEAD")
@@ -43,7 +48,7 @@ class Access:
             Refusal: 401, the request carries no token, or one that is none of ours (RFC 6750 section 3).
         """
         holder = self.holder_of(headers)
-        if holder is None and self._tokens is not None:
+        if holder is None and self.needs_token:
             raise Refusal(_unauthorized(is_wrong="Authorization" in headers))
         return holder
 

@@ -4,7 +4,7 @@ import gzip
 import hashlib
 from collections.abc import Callable
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -91,6 +91,6 @@ def json_answer(status: int, body: msgspec.Struct, *headers: tuple[str, str]) ->
     return Answer(status, [*told, *headers], encoded)
 
 
-def json_content(body: msgspec.Struct) -> Content:
+def json_content(body: msgspec.Struct | dict[str, Any]) -> Content:
     """Return a body as JSON."""
     return Content(_encoder.encode(body))

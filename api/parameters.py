@@ -1,5 +1,6 @@
 """Query parameters: what each means, what it may be, and how it is read; what is wrong is said by name. Pure."""
 
+import contextlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -11,6 +12,9 @@ from api.wanted import Bound, Order, Wanted
 from common.gpu import NUMERIC, READINGS, GpuState
 
 _DECIMALS = r"-?([0-9]{1,300}(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]{1,3})?"
+LEAST_STEP_SECONDS = 0.05
+"""The shortest interval of a collector."""
+
 MOST_GPUS = 1_000_000
 """A limit that no answer reaches."""
 
@@ -63,23 +67,25 @@ def _known(known: Mapping[str, Parameter]) -> str:
     return f"known here: {', '.join(plain)}{bounds}"
 
 
-def _seconds(text: str) -> float:
-    """Read a number of seconds, as decimals, finite and not negative."""
-    if re.fullmatch(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", text, re.ASCII) and math.isfinite(float(text)):
-        return float(text)
-    raise ValueError("seconds in plain digits, such as 30 or 2.5")
-
-
-def _step(text: str) -> float:
-    if (seconds := _seconds(text)) > 0:
-        return seconds
-    raise ValueError("seconds, more than 0")
-
-
 def _number(text: str) -> float:
+    """Read a number as JSON has it, and with nothing before or behind the point."""
     if re.fullmatch(_DECIMALS, text, re.ASCII | re.IGNORECASE) and math.isfinite(float(text)):
         return float(text)
     raise ValueError("a number, such as 8000000000 or 0.5")
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if (seconds := _number(text)) >= 0:
+            return seconds
+    raise ValueError("seconds, 0 or more, such as 30 or 2.5")
+
+
+def _step(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if (seconds := _number(text)) >= LEAST_STEP_SECONDS:
+            return seconds
+    raise ValueError(f"seconds, at least {LEAST_STEP_SECONDS}")
 
 
 def _limit(text: str) -> int:
@@ -107,7 +113,7 @@ def _order(text: str) -> Order:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    names = tuple(dict.fromkeys(text.split(",")))
     if all(names):
         return names
     raise ValueError("names separated by commas")
@@ -122,14 +128,16 @@ def _readings(text: str) -> tuple[str, ...]:
 
 _NUMBER = {"type": "number"}
 _SECONDS = {"type": "number", "minimum": 0}
-_LIST = {"type": "string", "minLength": 1}
+_LIST = {"type": "string", "pattern": "^[^,]+(,[^,]+)*$"}
+_ANY_READING = f"({'|'.join(NUMERIC)})"
+_READINGS = {"type": "string", "pattern": f"^{_ANY_READING}(,{_ANY_READING})*$"}
 
 HOST = Parameter("host", "Only this host.", {"type": "string"}, str)
 MAX_AGE = Parameter(
     "max_age", "Show what is at most so many seconds old, in place of what is not stale.", _SECONDS, _seconds
 )
 GPU = Parameter("gpu", "Only these GPUs: uuids, separated by commas.", _LIST, _names)
-READING = Parameter("reading", "Only these readings: names, separated by commas.", _LIST, _readings)
+READING = Parameter("reading", "Only these readings: names, separated by commas.", _READINGS, _readings)
 SINCE = Parameter("since", "From this time on (Unix time, seconds).", _SECONDS, _seconds)
 UNTIL = Parameter("until", "Up to this time (Unix time, seconds).", _SECONDS, _seconds)
 STEP = Parameter(

@@ -43,9 +43,10 @@ class Asked(NamedTuple):
 class Resources:
     """Answers from one cache."""
 
-    def __init__(self, cache: Cache, own: Callable[[], Own]) -> None:
-        """`own` tells what the API itself costs."""
+    def __init__(self, cache: Cache, own: Callable[[], Own], description: Content) -> None:
+        """`own` tells what the API itself costs, `description` is this API's in OpenAPI."""
         self._cache = cache
+        self._description = description
         self._scrapes = Scrapes(cache, own)
         self._metrics = Bodies(cache, lambda selection, _: metrics_body(selection))
         self._gpus = Bodies(cache, gpus_body)
@@ -83,6 +84,10 @@ class Resources:
         if scrape.content is None:
             return Later(scrape.make, lambda content, _: _scraped(scrape, content, asked.headers))
         return _scraped(scrape, scrape.content, asked.headers)
+
+    def openapi(self, asked: Asked) -> Answer:
+        """Answer what the API can be asked."""
+        return conditional(self._description, self._description.tag(), asked.headers)
 
     def healthz(self, _asked: Asked) -> Answer:
         """Answer that this process does."""

@@ -21,8 +21,9 @@ GPUS_PATH = f"{MONITORING}/gpus"
 
 class Route(NamedTuple):
     """One path. `{...}` in it stands for a segment, which is given to `answer`. `codes` are those of its errors that
-    not every route has; `is_fresh` says that it answers 503 when there is nothing fresh; `is_open` that no token is
-    needed; `body` is the struct of its success, or None where the media types say it all."""
+    not every route has; `is_fresh` says that it answers 503 when there is nothing fresh, `is_tagged` that it answers
+    304 to who has it already, `is_open` that no token is needed; `body` is the struct of its success, or None where the
+    media types say it all."""
 
     path: str
     answer: Callable[[Resources, Asked], Answer | Later | Follow]
@@ -32,6 +33,7 @@ class Route(NamedTuple):
     media: tuple[str, ...] = (JSON,)
     codes: tuple[tuple[int, str], ...] = ()
     is_fresh: bool = False
+    is_tagged: bool = False
     is_open: bool = False
 
 
@@ -46,6 +48,7 @@ ROUTES = (
         MetricsBody,
         codes=(_HOST,),
         is_fresh=True,
+        is_tagged=True,
     ),
     Route(
         GPUS_PATH,
@@ -55,6 +58,7 @@ ROUTES = (
         GpusBody,
         codes=(_HOST,),
         is_fresh=True,
+        is_tagged=True,
     ),
     Route(
         f"{GPUS_PATH}/{{uuid}}",
@@ -64,6 +68,7 @@ ROUTES = (
         GpuBody,
         codes=(_HOST, _GPU, (409, "ambiguous_gpu")),
         is_fresh=True,
+        is_tagged=True,
     ),
     Route(
         f"{MONITORING}/hosts",
@@ -78,7 +83,9 @@ ROUTES = (
         (parameters.HOST, parameters.DIALECT),
         media=("text/plain", "application/openmetrics-text"),
         codes=(_HOST, (400, "too_many_hosts")),
+        is_tagged=True,
     ),
+    Route("/openapi.json", Resources.openapi, "This description.", is_tagged=True),
     Route("/healthz", Resources.healthz, "Whether this process answers.", body=StatusBody, is_open=True),
     Route(
         "/readyz",

@@ -18,6 +18,7 @@ from api.access import Access
 from api.answer import Answer, Later
 from api.answers import Answers
 from api.cache import Cache
+from api.openapi import description
 from api.resources import Resources
 from api.routes import METRICS_PATH
 from api.tally import Tally
@@ -123,7 +124,9 @@ def make_cache(*snapshots: Snapshot, now: float = 0.0, **overrides: Any) -> Cach
 
 def make_answers(cache: Cache | None = None, access: Access | None = None) -> Answers:
     """Return the answers from a cache, by default an empty one, and by default to everybody."""
-    return Answers(Resources(cache or make_cache(), Tally().own), access or Access())
+    access = access or Access()
+    resources = Resources(cache or make_cache(), Tally().own, description(needs_token=access.needs_token))
+    return Answers(resources, access)
 
 
 def make_frame(**changes: Any) -> bytes:

@@ -12,6 +12,7 @@ from api.access import Access
 from api.answers import Answers
 from api.app import Server
 from api.cache import Cache
+from api.openapi import description
 from api.resources import Resources
 from api.routes import METRICS_PATH
 from api.tally import Tally
@@ -82,12 +83,12 @@ class Served:
         cache: Cache,
         now: Callable[[], float],
         address: str = "127.0.0.1",
-        access: Access | None = None,
+        access: Access = ALL,
         **given: Any,
     ) -> None:
         tally = Tally()
-        answers = Answers(Resources(cache, tally.own), access or Access())
-        self.server = Server(answers, tally, now, **given)
+        resources = Resources(cache, tally.own, description(needs_token=access.needs_token))
+        self.server = Server(Answers(resources, access), tally, now, **given)
         self.port = free_port()
         self.server.listen(address, self.port)
 

@@ -124,7 +124,7 @@ def test_a_long_parameter_is_not_sent_back_whole() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "nan", "inf", "-1", "-0", "+1", "%2B1", "1e3", "0x10", "1,5", "1_0", "%201", "1%0a", ".", "%D9%A3", "9" * 400],
+    ["", "nan", "inf", "-1", "+1", "%2B1", "0x10", "1,5", "1_0", "%201", "1%0a", ".", "%D9%A3", "9" * 400],
 )
 def test_an_age_that_is_no_number_of_seconds_is_refused(text: str) -> None:
     answer = ask(healthy(), f"{METRICS_PATH}?max_age={text}")
