@@ -31,13 +31,17 @@ class Part(NamedTuple):
         """Return when each row was sampled."""
         return self.envelope.column("sampled_at_ns", 0, self.rows)
 
+    def moments(self, admits: Admits) -> list[float]:
+        """Return when those that are asked for were sampled, in Unix seconds."""
+        times = self.times() if self.admitted == self.rows else filter(admits, self.times())
+        return [at / NANOSECONDS for at in times]
+
 
 class Moments:
     """Every moment at which one of the parts has a sample that is asked for."""
 
     def __init__(self, parts: Iterable[Part], admits: Admits) -> None:
-        moments = {at / NANOSECONDS for part in parts for at in part.times() if admits(at)}
-        self.timestamps = sorted(moments)
+        self.timestamps = sorted({moment for part in parts for moment in part.moments(admits)})
         self._places = {moment: place for place, moment in enumerate(self.timestamps)}
 
     def places(self, part: Part) -> list[int]:
@@ -109,5 +113,5 @@ def moments(parts: list[Part], admits: Admits, enough: int) -> int:
     for part in parts:
         if len(found) > enough:
             break
-        found.update(at / NANOSECONDS for at in part.times() if admits(at))
+        found.update(part.moments(admits))
     return len(found)
