@@ -9,9 +9,11 @@ from api.access import Access
 from api.answers import Answers
 from api.app import Server
 from api.cache import Cache
+from api.history import History
 from api.openapi import description
 from api.reloading import Reloading
 from api.resources import Resources
+from api.stream import Stream
 from api.subscriber import Subscriber
 from api.tally import Tally
 from api.tls import Certificate
@@ -36,12 +38,14 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> int:
     tokens = Tokens(settings.api_token_file) if settings.api_token_file else None
     certificate = Certificate(settings.api_tls_cert, settings.api_tls_key) if settings.api_tls_cert else None
     cache, tally = Cache(settings.feed_endpoints, settings.stale_after_seconds), Tally()
+    history = History(settings.history_seconds, settings.history_megabytes)
+    stream = Stream(cache, history)
+    cache.listeners.append(stream.add)
     access = Access(tokens, settings.api_cors_origin)
-    answers = Answers(Resources(cache, tally.own, description(needs_token=access.needs_token)), access)
-    context = certificate.context if certificate else None
-    server = Server(answers, tally, elapsed_seconds, context, logs_each=settings.access_log)
+    answers = Answers(Resources(cache, history, tally.own, description(needs_token=access.needs_token)), access)
+    server = Server(answers, stream, tally, elapsed_seconds, logs_each=settings.access_log)
     try:
-        server.listen(settings.api_address, settings.api_port)
+        server.listen(settings.api_address, settings.api_port, certificate.context if certificate else None)
     except OSError as error:
         _log.error("cannot listen on %s port %d: %s", settings.api_address, settings.api_port, error.strerror)
         return 1

@@ -50,7 +50,8 @@ class Content:
 
 class Later(NamedTuple):
     """What takes too long to be done while others wait. `make` may be called in any thread, and once for all whose
-    `make` is the same object; with what it returned, `then` gives the answer, at the time that is passed to it."""
+    `make` is the same object; it may raise a `Refusal`. With what it returned, `then` gives the answer, at the time
+    that is passed to it."""
 
     make: Callable[[], Content]
     then: Callable[[Content, float], Answer]

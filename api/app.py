@@ -26,7 +26,9 @@ from api.answer import Answer, Content, Follow, Later, Refusal, refusal
 from api.answers import Answers
 from api.connections import Connections, most_connections
 from api.exchange import MAX_BODY_BYTES, Exchange
+from api.listeners import Listeners
 from api.naming import wanted_target
+from api.stream import Stream
 from api.tally import Tally
 from common.endpoint import is_loopback
 
@@ -38,6 +40,10 @@ logging.getLogger("tornado.general").setLevel(logging.WARNING)
 IDLE_SECONDS = 75.0
 """For how long a connection may be idle, or a request's headers may take."""
 
+MOST_LISTENERS = 1000
+"""Clients of the stream; where fewer connections may be open, half of those."""
+
+_RETRY_LISTENING_SECONDS = "30"
 SLOW_SECONDS = 1.0
 """Who was not answered, and the answer read, within that time is logged."""
 
@@ -57,28 +63,28 @@ class Server(HTTPServerConnectionDelegate):
     def __init__(
         self,
         answers: Answers,
+        stream: Stream,
         tally: Tally,
         now: Callable[[], float],
-        ssl_context: ssl.SSLContext | None = None,
         *,
         logs_each: bool = False,
     ) -> None:
-        """`ssl_context` makes it HTTPS; `logs_each` asks for a line in the log for each request."""
+        """`logs_each` asks for a line in the log for each request."""
         self._answers = answers
         self._logs_each = logs_each
-        self._scheme = "https" if ssl_context else "http"
         self.more_headers = "".join(f"{name}: {value}\r\n" for name, value in (_NO_SNIFFING, *answers.access.headers))
         self._tally = tally
         self._now = now
         self._in_flight: set[Exchange] = set()
         self._idle = asyncio.Event()
-        self._connections = Connections(most_connections(), time.monotonic)
+        most = most_connections()
+        self._connections = Connections(most, time.monotonic)
+        self._listeners = Listeners(stream, min(MOST_LISTENERS, most // 2), self._left)
         self._is_local = False
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
         self._making: dict[Callable[[], Content], asyncio.Future[Content]] = {}
         self._http = _Http(
             self,
-            ssl_options=ssl_context,
             body_timeout=BODY_SECONDS,
             max_header_size=MAX_READ_HEADER_BYTES,
             max_body_size=MAX_BODY_BYTES,
@@ -86,22 +92,31 @@ class Server(HTTPServerConnectionDelegate):
         # Tornado's own timer for each request costs an eighth of it; `Connections` closes who is idle for too long.
         self._http.conn_params.header_timeout = None
 
-    def listen(self, address: str, port: int) -> None:
-        """Listen for connections. Raises OSError: the address is in use or cannot be had."""
+    def listen(self, address: str, port: int, ssl_context: ssl.SSLContext | None = None) -> None:
+        """Listen for connections, of HTTPS with `ssl_context`. Raises OSError: the address is in use or not ours."""
         self._is_local = is_loopback(address)
+        self._http.ssl_options = ssl_context
         self._http.listen(port, address)
         self._closing_idle = asyncio.create_task(self._close_idle())
-        _log.info("listening on %s://%s:%d", self._scheme, f"[{address}]" if ":" in address else address, port)
+        self._listeners.start()
+        scheme = "https" if ssl_context else "http"
+        _log.info("listening on %s://%s:%d", scheme, f"[{address}]" if ":" in address else address, port)
 
     async def stop(self, grace_seconds: float) -> None:
         """Stop listening, let the requests that have begun be answered, and close all connections."""
         self._http.stop()
         self._closing_idle.cancel()
         self._idle.clear()
+        self._listeners.stop()
         if self._in_flight:
             await asyncio.wait({asyncio.create_task(self._idle.wait())}, timeout=grace_seconds)
         await self._http.close_all_connections()
         self._worker.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def listening(self) -> int:
+        """How many listen to the stream."""
+        return len(self._listeners)
 
     def open(self, stream: IOStream) -> bool:
         """Take a connection, and return whether it was taken."""
@@ -148,6 +163,8 @@ class Server(HTTPServerConnectionDelegate):
         """Do the work in a thread, and return the answer."""
         try:
             return later.then(await self._made(later.make), self._now())
+        except Refusal as refused:
+            return refused.answer
         except Exception:  # noqa: BLE001 -- logged whole; one request's fault must not leave it unanswered
             return _fault(start)
 
@@ -161,9 +178,18 @@ class Server(HTTPServerConnectionDelegate):
         # Who leaves while it is made must not take it from the others.
         return await asyncio.shield(making)
 
-    async def follow(self, exchange: Exchange, follow: Follow) -> None:
-        """Send events for as long as somebody reads them."""
-        raise NotImplementedError
+    def follow(self, exchange: Exchange, follow: Follow) -> None:
+        """Send events from now on, for as long as somebody reads them."""
+        if self._listeners.is_full:
+            said = f"{len(self._listeners)} clients listen already, as many as may"
+            exchange.send(refusal(503, "too_many_listeners", said, ("Retry-After", _RETRY_LISTENING_SECONDS)))
+        else:
+            self._listeners.add(exchange, follow, self._now())
+            self._tally.listeners = len(self._listeners)
+
+    def _left(self, exchange: Exchange) -> None:
+        self._tally.listeners = len(self._listeners)
+        self.end(exchange)
 
     def _log_exchange(self, exchange: Exchange, seconds: float) -> None:
         """One line: client, holder of the token, method, target, status, bytes and time; never the token itself."""

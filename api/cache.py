@@ -7,6 +7,7 @@ clock nor a repeat ever makes one younger; a repeat that was held for longer tha
 import logging
 import math
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from api.seldom import Seldom
 from common.snapshot import Snapshot
@@ -20,6 +21,13 @@ RIVAL_SECONDS = 60.0
 
 MAX_HOSTS = 10_000
 """Hosts that are kept; more could only come from a peer that invents names."""
+
+
+class Listener(Protocol):
+    """Who is told what is news."""
+
+    def __call__(self, snapshot: Snapshot, sealed_at: float, *, has_rival: bool) -> None:
+        """Take a snapshot."""
 
 
 @dataclass(slots=True)
@@ -86,6 +94,9 @@ class Cache:
     stale_after_setting: float = 0.0
     hosts: dict[str, Host] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
+    listeners: list[Listener] = field(default_factory=list)
+    """Called with every snapshot that is news, when it was sealed, and whether another collector has its name."""
+
     version: int = 0
     """Grows with every snapshot that is news or turns out to be older, and with every endpoint heard at last."""
 
@@ -105,13 +116,15 @@ class Cache:
             if len(self.hosts) >= MAX_HOSTS:
                 self._refuse(endpoint, snapshot.host, arrived)
                 return False
-            self.hosts[snapshot.host] = Host(snapshot, endpoint, sealed_at)
+            host = self.hosts[snapshot.host] = Host(snapshot, endpoint, sealed_at)
         elif host.is_followed_by(snapshot, sealed_at):
             self._log_lost(snapshot.host, host.replace(snapshot, endpoint, arrived), arrived)
         else:
             self.version += host.is_aged_by(snapshot, sealed_at)
             return False
         self.version += 1
+        for tell in self.listeners:
+            tell(snapshot, host.sealed_at, has_rival=arrived < host.rival_until)
         return True
 
     def reject(self, endpoint: str) -> None:

@@ -48,8 +48,8 @@ class Owner(Protocol):
     async def make(self, start: RequestStartLine, later: Later) -> Answer:
         """Do the work away from everybody, and return the answer."""
 
-    async def follow(self, exchange: "Exchange", follow: Follow) -> None:
-        """Send events for as long as somebody reads them."""
+    def follow(self, exchange: "Exchange", follow: Follow) -> None:
+        """Send events from now on, for as long as somebody reads them."""
 
 
 class Exchange(HTTPMessageDelegate):
@@ -84,8 +84,11 @@ class Exchange(HTTPMessageDelegate):
         sent = self._owner.answer(self.start, self.headers)
         if isinstance(sent, Answer):
             self.send(sent)
+        elif isinstance(sent, Follow):
+            self._owner.follow(self, sent)
         else:
-            self._work(sent)
+            self.connection.set_close_callback(self._stop_working)
+            self._working = asyncio.create_task(self._send_later(sent))
 
     def on_connection_close(self) -> None:
         """Note that the client has gone before it was answered; called by Tornado."""
@@ -106,7 +109,8 @@ class Exchange(HTTPMessageDelegate):
     def send_head(self, headers: list[tuple[str, str]]) -> "asyncio.Future[None]":
         """Write the head of an answer without an end."""
         self.status, self.is_endless = 200, True
-        return self.connection.write(self._head(Answer(200, headers, b"")))
+        framing = ("Transfer-Encoding", "chunked") if self.is_chunked else ("Connection", "close")
+        return self.connection.write(self._head(Answer(200, [*headers, framing], b"")))
 
     @property
     def client(self) -> str:
@@ -136,11 +140,6 @@ class Exchange(HTTPMessageDelegate):
         if self.start.version == "HTTP/1.0":
             return "Connection: Keep-Alive\r\n" if asked == "keep-alive" else ""
         return "Connection: close\r\n" if asked == "close" or answer.status in (413, 431) else ""
-
-    def _work(self, sent: Later | Follow) -> None:
-        self.connection.set_close_callback(self._stop_working)
-        work = self._owner.follow(self, sent) if isinstance(sent, Follow) else self._send_later(sent)
-        self._working = asyncio.create_task(work)
 
     async def _send_later(self, later: Later) -> None:
         answer = await self._owner.make(self.start, later)

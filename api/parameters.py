@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, get_args
 from urllib.parse import parse_qsl
 
 from api.answer import Refusal, refusal
+from api.series import MOST_STEP_SECONDS
 from api.wanted import Bound, Order, Wanted
 from common.gpu import NUMERIC, READINGS, GpuState
 
@@ -83,9 +84,9 @@ def _seconds(text: str) -> float:
 
 def _step(text: str) -> float:
     with contextlib.suppress(ValueError):
-        if (seconds := _number(text)) >= LEAST_STEP_SECONDS:
+        if LEAST_STEP_SECONDS <= (seconds := _number(text)) <= MOST_STEP_SECONDS:
             return seconds
-    raise ValueError(f"seconds, at least {LEAST_STEP_SECONDS}")
+    raise ValueError(f"seconds, from {LEAST_STEP_SECONDS} to {MOST_STEP_SECONDS:.0f}")
 
 
 def _limit(text: str) -> int:

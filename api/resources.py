@@ -4,12 +4,14 @@ Freshness is judged first, then the tag: what is stale is 503, never 304.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from api import parameters
-from api.answer import Answer, Content, Later, Refusal, json_answer, json_content, refusal
+from api.answer import Answer, Content, Follow, Later, Refusal, json_answer, json_content, refusal
 from api.cache import Cache
 from api.conditional import conditional
+from api.history import History
 from api.prometheus import Own
 from api.rendered import Bodies, Choice, Making, Rendered
 from api.reports import reports
@@ -19,6 +21,7 @@ from api.responses.hosts import hosts_body
 from api.responses.metrics import metrics_body
 from api.scrapes import MAX_HOSTS_MERGED, Scrape, Scrapes
 from api.selection import Chosen, NotFresh, Selection, select, unready
+from api.series import HistoryQuery, Selected, TooMuch
 from api.wanted import EVERYTHING, Wanted
 from common.gpu import Gpu
 
@@ -28,6 +31,13 @@ _UNREADY_MESSAGES = {
     "stale": "no host has a fresh snapshot",
     "unheard": "no snapshot was heard yet",
 }
+
+
+_STREAM_HEADERS = (
+    ("Content-Type", "text/event-stream"),
+    ("Cache-Control", "no-store"),
+    ("X-Accel-Buffering", "no"),  # nginx would keep events back until there are many
+)
 
 
 class Asked(NamedTuple):
@@ -43,9 +53,10 @@ class Asked(NamedTuple):
 class Resources:
     """Answers from one cache."""
 
-    def __init__(self, cache: Cache, own: Callable[[], Own], description: Content) -> None:
+    def __init__(self, cache: Cache, history: History, own: Callable[[], Own], description: Content) -> None:
         """`own` tells what the API itself costs, `description` is this API's in OpenAPI."""
         self._cache = cache
+        self._history = history
         self._description = description
         self._scrapes = Scrapes(cache, own)
         self._metrics = Bodies(cache, lambda selection, _: metrics_body(selection))
@@ -73,6 +84,27 @@ class Resources:
         """Answer how each host is."""
         return json_answer(200, hosts_body(reports(self._cache, asked.now)))
 
+    def history(self, asked: Asked) -> Later:
+        """Answer with series of readings."""
+        values = asked.values
+        query = HistoryQuery(
+            gpus=values.get("gpu"),
+            readings=values.get("reading"),
+            host=self._host(asked),
+            since=values.get("since"),
+            until=values.get("until"),
+            step=values.get("step"),
+        )
+        try:
+            selected = self._history.select(query, asked.now)
+        except TooMuch as error:
+            raise Refusal(refusal(400, "too_much", str(error))) from None
+        return Later(partial(_series, selected), lambda content, _: _told(content, asked.headers))
+
+    def stream(self, asked: Asked) -> Follow:
+        """Answer with events."""
+        return Follow(asked.headers.get("Last-Event-ID"), self._host(asked), list(_STREAM_HEADERS))
+
     def metrics(self, asked: Asked) -> Answer | Later:
         """Answer a scrape."""
         host = self._host(asked)
@@ -87,7 +119,7 @@ class Resources:
 
     def openapi(self, asked: Asked) -> Answer:
         """Answer what the API can be asked."""
-        return conditional(self._description, self._description.tag(), asked.headers)
+        return _told(self._description, asked.headers)
 
     def healthz(self, _asked: Asked) -> Answer:
         """Answer that this process does."""
@@ -152,6 +184,21 @@ def _only(found: list[tuple[Chosen, Gpu]]) -> tuple[Chosen, Gpu]:
 
 def _fresh(rendered: Rendered, headers: Mapping[str, str], now: float) -> Answer:
     return conditional(rendered.content, rendered.etag, headers, _age(now - rendered.sealed_at))
+
+
+def _series(selected: Selected) -> Content:
+    """Return the body. Raises Refusal: it turns out to be too much."""
+    try:
+        content = json_content(selected.body())
+    except TooMuch as error:
+        raise Refusal(refusal(400, "too_much", str(error))) from None
+    # Now, where it keeps nobody waiting.
+    _ = content.gzipped, content.digest
+    return content
+
+
+def _told(content: Content, headers: Mapping[str, str]) -> Answer:
+    return conditional(content, content.tag(), headers)
 
 
 def _scraped(scrape: Scrape, content: Content, headers: Mapping[str, str]) -> Answer:

@@ -13,9 +13,11 @@ from api.responses.errors import StatusBody
 from api.responses.gpus import GpuBody, GpusBody
 from api.responses.hosts import HostsBody
 from api.responses.metrics import MetricsBody
+from api.series import HistoryBody
 
 MONITORING = "/api/v1/monitoring"
 METRICS_PATH = f"{MONITORING}/gpu-metrics"
+STREAM_PATH = f"{MONITORING}/stream"
 GPUS_PATH = f"{MONITORING}/gpus"
 
 
@@ -75,6 +77,30 @@ ROUTES = (
         Resources.hosts,
         "How each host is, fresh or not.",
         body=HostsBody,
+    ),
+    Route(
+        f"{MONITORING}/history",
+        Resources.history,
+        "Numeric readings over time.",
+        (
+            parameters.HOST,
+            parameters.GPU,
+            parameters.READING,
+            parameters.SINCE,
+            parameters.UNTIL,
+            parameters.STEP,
+        ),
+        HistoryBody,
+        codes=(_HOST, (400, "too_much")),
+        is_tagged=True,
+    ),
+    Route(
+        STREAM_PATH,
+        Resources.stream,
+        "Every snapshot as a server-sent event, as `gpus` tells it of that host. Last-Event-ID resumes.",
+        (parameters.HOST,),
+        media=("text/event-stream",),
+        codes=(_HOST, (503, "too_many_listeners")),
     ),
     Route(
         "/metrics",

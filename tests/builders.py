@@ -18,9 +18,11 @@ from api.access import Access
 from api.answer import Answer, Later
 from api.answers import Answers
 from api.cache import Cache
+from api.history import History
 from api.openapi import description
 from api.resources import Resources
 from api.routes import METRICS_PATH
+from api.stream import Stream
 from api.tally import Tally
 from common import wire
 from common.gpu import Gpu, without_readings
@@ -125,8 +127,21 @@ def make_cache(*snapshots: Snapshot, now: float = 0.0, **overrides: Any) -> Cach
 def make_answers(cache: Cache | None = None, access: Access | None = None) -> Answers:
     """Return the answers from a cache, by default an empty one, and by default to everybody."""
     access = access or Access()
-    resources = Resources(cache or make_cache(), Tally().own, description(needs_token=access.needs_token))
-    return Answers(resources, access)
+    described = description(needs_token=access.needs_token)
+    return Answers(Resources(cache or make_cache(), make_history(), Tally().own, described), access)
+
+
+def make_stream() -> Stream:
+    """Return a stream of nothing."""
+    return Stream(make_cache(), make_history())
+
+
+def make_history(*snapshots: Snapshot) -> History:
+    """Return a history of an hour, to which these snapshots were added, each a second after the other."""
+    history = History(3600.0, 64.0)
+    for second, snapshot in enumerate(snapshots):
+        history.add(snapshot, float(second))
+    return history
 
 
 def make_frame(**changes: Any) -> bytes:

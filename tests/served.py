@@ -12,9 +12,11 @@ from api.access import Access
 from api.answers import Answers
 from api.app import Server
 from api.cache import Cache
+from api.history import History
 from api.openapi import description
 from api.resources import Resources
 from api.routes import METRICS_PATH
+from api.stream import Stream
 from api.tally import Tally
 from tests.builders import make_cache, make_snapshot
 from tests.processes import PATIENCE_SECONDS, free_port
@@ -61,6 +63,15 @@ class Client:
         length = int(headers.get("content-length", 0)) if has_body else 0
         return Received(int(head[0].split()[1]), headers, await self._reader.readexactly(length))
 
+    async def chunk(self) -> bytes:
+        """Return the next chunk of a body in chunks."""
+        size = int(await self._reader.readuntil(b"\r\n"), 16)
+        return (await self._reader.readexactly(size + 2))[:-2]
+
+    async def line(self) -> bytes:
+        """Return the next line."""
+        return await self._reader.readuntil(b"\n")
+
     async def rest(self) -> bytes:
         """Return what comes until the other side has closed the connection."""
         try:
@@ -86,9 +97,12 @@ class Served:
         access: Access = ALL,
         **given: Any,
     ) -> None:
-        tally = Tally()
-        resources = Resources(cache, tally.own, description(needs_token=access.needs_token))
-        self.server = Server(Answers(resources, access), tally, now, **given)
+        tally, history = Tally(), History(3600.0, 64.0)
+        self.cache = cache
+        stream = Stream(cache, history)
+        cache.listeners.append(stream.add)
+        resources = Resources(cache, history, tally.own, description(needs_token=access.needs_token))
+        self.server = Server(Answers(resources, access), stream, tally, now, **given)
         self.port = free_port()
         self.server.listen(address, self.port)
 
@@ -122,7 +136,7 @@ def serve(
     """Run a test's story with a server that is stopped at its end."""
 
     async def told() -> None:
-        served = Served(cache or make_cache(make_snapshot()), now, **given)
+        served = Served(make_cache(make_snapshot()) if cache is None else cache, now, **given)
         async with asyncio.timeout(PATIENCE_SECONDS):
             try:
                 await story(served)

@@ -17,7 +17,7 @@ from api.routes import METRICS_PATH
 from api.tally import Tally
 from common.clock import elapsed_seconds
 from tests.benchmarks.snapshots import snapshot
-from tests.builders import ask, make_answers
+from tests.builders import ask, make_answers, make_stream
 
 OURS, BARE = "ours", "bare"
 
@@ -37,7 +37,7 @@ class _Bare(tornado.web.RequestHandler):
 
 
 def _listen_ours(port: int) -> object:
-    server = Server(_answers(), Tally(), elapsed_seconds)
+    server = Server(_answers(), make_stream(), Tally(), elapsed_seconds)
     server.listen("127.0.0.1", port)
     return server
 

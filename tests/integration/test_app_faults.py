@@ -16,7 +16,7 @@ from api.app import MAX_READ_HEADER_BYTES, Server
 from api.cache import Cache
 from api.exchange import MAX_BODY_BYTES
 from api.tally import Tally
-from tests.builders import make_answers, make_cache, make_gpu, make_snapshot
+from tests.builders import make_answers, make_cache, make_gpu, make_snapshot, make_stream
 from tests.processes import PATIENCE_SECONDS, ROOT, eventually, free_port, get
 from tests.served import GET, HEALTHY, Served, request, serve
 
@@ -131,7 +131,7 @@ def test_a_request_in_flight_is_answered_before_the_end_and_no_other_is_taken() 
 def test_a_port_in_use_is_an_os_error() -> None:
     async def story(served: Served) -> None:
         with pytest.raises(OSError, match="in use"):
-            Server(make_answers(make_cache()), Tally(), lambda: 0.0).listen("127.0.0.1", served.port)
+            Server(make_answers(), make_stream(), Tally(), lambda: 0.0).listen("127.0.0.1", served.port)
 
     serve(story)
 
