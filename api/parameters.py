@@ -142,7 +142,10 @@ READING = Parameter("reading", "Only these readings: names, separated by commas.
 SINCE = Parameter("since", "From this time on (Unix time, seconds).", _SECONDS, _seconds)
 UNTIL = Parameter("until", "Up to this time (Unix time, seconds).", _SECONDS, _seconds)
 STEP = Parameter(
-    "step", "The mean over each step of so many seconds.", {"type": "number", "exclusiveMinimum": 0}, _step
+    "step",
+    "The mean over each step of so many seconds.",
+    {"type": "number", "minimum": LEAST_STEP_SECONDS, "maximum": MOST_STEP_SECONDS},
+    _step,
 )
 STATE = Parameter("state", "Only GPUs in this state.", {"type": "string", "enum": list(get_args(GpuState))}, _state)
 SORT = Parameter(
