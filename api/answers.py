@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from api import parameters
 from api.access import Access
 from api.answer import Answer, Follow, Later, Refusal, refusal
+from api.page import page_routes
 from api.remembered import remembered
 from api.resources import Asked, Resources
 from api.routes import METRICS_PATH, ROUTES, Route
@@ -28,7 +29,7 @@ class Answers:
     def __init__(self, resources: Resources, access: Access) -> None:
         self._resources = resources
         self.access = access
-        found = [_Found(route, _reader(route)) for route in ROUTES]
+        found = [_Found(route, _reader(route)) for route in (*ROUTES, *page_routes())]
         self._exact = {one.route.path: one for one in found if "{" not in one.route.path}
         self._open = [(_pattern(one.route.path), one) for one in found if "{" in one.route.path]
 

@@ -62,9 +62,9 @@ def test_a_path_that_is_not_open_wants_a_token(token_file: Path, path: str) -> N
     serve(story, access=Access(Tokens(str(token_file))))
 
 
-def test_only_the_health_checks_are_open(token_file: Path) -> None:
+def test_only_the_health_checks_and_the_page_are_open(token_file: Path) -> None:
     async def story(served: Served) -> None:
-        for path in set(PATHS) - set(CLOSED):
+        for path in {*PATHS, "/", "/web/page.css"} - set(CLOSED):
             assert (await served.ask(request("GET", path))).status == 200
         assert (await served.ask(request("GET", "/nowhere"))).status == 404
         assert (await served.ask(request("POST"))).status == 405

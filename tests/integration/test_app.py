@@ -54,7 +54,9 @@ def test_a_request_may_arrive_byte_by_byte() -> None:
 @pytest.mark.parametrize(
     ("raw", "status", "code"),
     [
-        (request("GET", "/"), 404, "not_found"),
+        (request("GET", "/web/"), 404, "not_found"),
+        (request("GET", "/web/../answers.py"), 404, "not_found"),
+        (request("GET", "/web/index.html"), 404, "not_found"),
         (request("GET", f"{METRICS_PATH}/"), 404, "not_found"),
         (request("GET", "/\xe9%ff?\xe9"), 404, "not_found"),
         (request("GET", f"{METRICS_PATH}?host=%ed%a0%80"), 404, "unknown_host"),
@@ -71,9 +73,8 @@ def test_a_request_may_arrive_byte_by_byte() -> None:
         (request("GET", "/healthz", f"x: {'x' * MAX_HEADER_BYTES}"), 431, "headers_too_large"),
         (request("GET", f"/healthz?{'x' * MAX_HEADER_BYTES}"), 431, "headers_too_large"),
         (request("GET", "/healthz", f"x: {'x' * 7 * MAX_HEADER_BYTES}"), 431, "headers_too_large"),
-        (request("GET", "http://localhost"), 404, "not_found"),
         (request("GET", f"http://localhost{METRICS_PATH}?max_age=nan"), 400, "bad_parameter"),
-        (request("GET", "http://localhost?max_age=5"), 404, "not_found"),
+        (request("GET", "http://localhost?max_age=5"), 400, "bad_parameter"),
         (request("GET", "localhost/healthz"), 404, "not_found"),
         (request("GET", "http://rebound.example/healthz"), 400, "bad_host"),
         (request("GET", "http://user@localhost/healthz"), 404, "not_found"),
@@ -109,7 +110,7 @@ def test_an_error_without_body_is_told_to_head(raw: bytes, status: int) -> None:
     async def story(served: Served) -> None:
         async with served.client() as client:
             assert (await client.ask(raw, has_body=False)).status == status
-            client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            client.send(b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             assert (await client.rest()).startswith(b"" if status == 413 else b"HTTP/1.1 404 Not Found\r\n")
 
     serve(story)
@@ -211,5 +212,19 @@ def test_a_scrape_is_told_what_the_api_has_answered() -> None:
         assert 'gpu_api_requests_total{code="200"} 1.0' in told
         assert 'gpu_api_requests_total{code="404"} 1.0' in told
         assert "gpu_api_connections 1.0" in told
+
+    serve(story)
+
+
+@pytest.mark.parametrize("path", ["/", "/web/page.css"])
+def test_the_page_is_open_may_load_nothing_from_elsewhere_and_may_be_kept(path: str) -> None:
+    async def story(served: Served) -> None:
+        page = await served.ask(request("GET", path))
+        assert (page.status, page.headers["x-content-type-options"]) == (200, "nosniff")
+        policy = page.headers["content-security-policy"].split("; ")
+        assert {"default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"} < set(policy)
+        assert "unsafe" not in page.headers["content-security-policy"]
+        again = await served.ask(request("GET", path, f"If-None-Match: {page.headers['etag']}"))
+        assert (again.status, again.body) == (304, b"")
 
     serve(story)

@@ -89,7 +89,7 @@ def test_another_method_is_refused_with_those_that_are_known(path: str, method: 
 
 
 @pytest.mark.parametrize(
-    "target", ["", "/", "*", *(f"{path}/" for path in PATHS), METRICS_PATH.upper(), f"/{METRICS_PATH}", "/healthz#a"]
+    "target", ["", "//", "*", *(f"{path}/" for path in PATHS), METRICS_PATH.upper(), f"/{METRICS_PATH}", "/healthz#a"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_path_that_is_none_is_not_found(target: str, method: str) -> None:
