@@ -1,6 +1,8 @@
 """The bodies of `gpus` and `gpus/{uuid}`, which the stream's events share: every reading, nothing made up. Pure."""
 
-from msgspec import UNSET, Struct, UnsetType, structs
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from api.responses.errors import Error
 from api.responses.judgement import Status, findings, judge, worst
@@ -13,36 +15,37 @@ from common.snapshot import Source
 
 class HostGpu(Gpu, frozen=True, kw_only=True):
     """One GPU, as the feed has it: names and units are the catalogue's, a reading that was not taken is null and its
-    reason stands in `unavailable`. `host` is the host that it is in."""
+    reason stands in `unavailable`."""
 
-    host: str
+    host: Annotated[str, Meta(description="The host that it is in.")]
 
 
 class SampledHost(Struct, frozen=True):
-    """One host that is shown: how it is, when its GPUs were sampled (UTC, six decimals, no offset), and its driver."""
+    """One host that is shown."""
 
-    host: str
-    status: Status
-    timestamp: str
-    source: Source
+    host: Annotated[str, Meta(description="Its name.")]
+    status: Annotated[Status, Meta(description="The worst that holds of this host.")]
+    timestamp: Annotated[str, Meta(description="When it was sampled: UTC, six decimals, no offset.")]
+    source: Annotated[Source, Meta(description="Its driver.")]
 
 
 class GpusBody(Struct, frozen=True):
-    """The body of `gpus`. `status` is the worst that holds, whatever GPUs are asked for, and `error` says why.
-    `missing_hosts` is there only if some are left out."""
+    """The body of `gpus`."""
 
-    status: Status
-    error: Error | None
-    hosts: list[SampledHost]
-    gpus: list[HostGpu]
-    missing_hosts: list[str] | UnsetType = UNSET
+    status: Annotated[Status, Meta(description="The worst that holds, whatever GPUs are asked for.")]
+    error: Annotated[Error | None, Meta(description="Why `status` is not `ok`.")]
+    hosts: Annotated[list[SampledHost], Meta(description="The hosts that are shown, by name.")]
+    gpus: Annotated[list[HostGpu], Meta(description="The GPUs that are asked for.")]
+    missing_hosts: Annotated[
+        list[str] | UnsetType, Meta(description="Hosts (or endpoints never heard) that are left out; absent if none.")
+    ] = UNSET
 
 
 class GpuBody(HostGpu, frozen=True, kw_only=True):
-    """The body of `gpus/{uuid}`: one GPU, how its host is, and when it was sampled (UTC, six decimals, no offset)."""
+    """The body of `gpus/{uuid}`: one GPU, and how its host is."""
 
-    status: Status
-    timestamp: str
+    status: Annotated[Status, Meta(description="The worst that holds of its host.")]
+    timestamp: Annotated[str, Meta(description="When it was sampled: UTC, six decimals, no offset.")]
 
 
 def gpus_body(selection: Selection, wanted: Wanted = EVERYTHING) -> GpusBody:

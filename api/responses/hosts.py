@@ -1,31 +1,31 @@
 """The body of `hosts`: how each host is, fresh or not, and every endpoint that is silent. Pure."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from api.reports import HostState, Report
 from common.snapshot import Cost, Source
 
 
 class Messages(Struct, frozen=True):
-    """Counts since the API started: this host's snapshots that arrived, those that are missing between them, and what
-    came from its endpoint and could not be taken."""
+    """Counts since the API started."""
 
-    received: int
-    lost: int
-    rejected: int
+    received: Annotated[int, Meta(description="Snapshots of this host that arrived.")]
+    lost: Annotated[int, Meta(description="Snapshots that are missing between those.")]
+    rejected: Annotated[int, Meta(description="What came from its endpoint and could not be taken.")]
 
 
 class HostBody(Struct, frozen=True):
-    """One host. `host`, `age_seconds`, `source` and `collector` are null for an endpoint from which nothing was heard;
-    of a stale host, `source` and `collector` are what was heard last."""
+    """One host, or an endpoint from which none was heard yet."""
 
-    host: str | None
-    state: HostState
-    age_seconds: float | None
-    source: Source | None
-    collector: Cost | None
+    host: Annotated[str | None, Meta(description="Its name; null for an endpoint that was not heard.")]
+    state: Annotated[HostState, Meta(description="The driver's, unless the latest snapshot is stale.")]
+    age_seconds: Annotated[float | None, Meta(description="Seconds since the latest sample was finished.")]
+    source: Annotated[Source | None, Meta(description="The driver, as it was when it was heard of last.")]
+    collector: Annotated[Cost | None, Meta(description="What the collector itself costs, likewise.")]
     messages: Messages
-    endpoint: str
+    endpoint: Annotated[str, Meta(description="Where its snapshots come from.")]
 
 
 class HostsBody(Struct, frozen=True):

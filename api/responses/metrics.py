@@ -5,15 +5,15 @@ The zeros and the placeholder GPU of that API stand in this module only.
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api.responses import judgement
 from api.responses.errors import Error
 from api.responses.moments import timestamp
 from api.selection import Selection, oldest
-from common.gpu import Gpu, without_readings
+from common.gpu import Gpu, GpuState, without_readings
 from common.snapshot import Snapshot
 
 Status = Literal["ok", "degraded", "placeholder", "stalled", "stale"]
@@ -27,7 +27,7 @@ _PLACEHOLDER = without_readings(
 
 
 class Memory(Struct, frozen=True):
-    """In MB of 2^20 bytes, rounded down."""
+    """GPU memory, in MB of 2^20 bytes, rounded down."""
 
     total: int
     used: int
@@ -35,40 +35,44 @@ class Memory(Struct, frozen=True):
 
 
 class ClockSpeeds(Struct, frozen=True):
-    """In MHz."""
+    """Current clocks, in MHz."""
 
     graphics: int
     memory: int
 
 
 class GpuMetrics(Struct, frozen=True):
-    """One GPU in `GET /api/v1/monitoring/gpu-metrics`. A reading not taken is 0, and its dotted name stands in
-    `unavailable`. `utilization` and `memory_utilization` are percent, `temperature` Celsius, `power_usage` watts."""
+    """One GPU. A reading that was not taken is 0, and its dotted name stands in `unavailable`."""
 
-    id: str
-    name: str
-    uuid: str
-    utilization: int
+    id: Annotated[str, Meta(description="`gpu-` and NVML's index, which can change with a reboot.")]
+    name: Annotated[str, Meta(description='Product name; `""` if the driver does not tell.')]
+    uuid: Annotated[str, Meta(description='The GPU\'s lasting identity; `""` if the driver does not tell.')]
+    utilization: Annotated[int, Meta(description="Time in which a kernel ran, in percent.")]
     memory: Memory
-    temperature: int
-    power_usage: float
+    temperature: Annotated[int, Meta(description="Temperature of the die, in degrees Celsius.")]
+    power_usage: Annotated[float, Meta(description="Power of the whole board, in watts with at most 3 decimals.")]
     clock_speeds: ClockSpeeds
-    memory_utilization: int
-    status: str
-    unavailable: list[str]
-    host: str
+    memory_utilization: Annotated[
+        int, Meta(description="Time in which memory was read or written; in percent; not used / total.")
+    ]
+    status: GpuState
+    unavailable: Annotated[list[str], Meta(description='Fields whose 0 means "not taken".')]
+    host: Annotated[str, Meta(description="The host that it is in.")]
 
 
 class MetricsBody(Struct, frozen=True):
-    """The body of `GET /api/v1/monitoring/gpu-metrics`. `timestamp` is when the sample was taken, in UTC; of several
-    hosts, the oldest. `host` is null if there are several. `missing_hosts` is there only if some are left out."""
+    """The body of `GET /api/v1/monitoring/gpu-metrics`."""
 
-    timestamp: str
-    gpus: list[GpuMetrics]
-    status: Status
-    host: str | None
-    error: Error | None
-    missing_hosts: list[str] | UnsetType = UNSET
+    timestamp: Annotated[
+        str, Meta(description="When the sample was taken: UTC, six decimals, no offset. Of several hosts, the oldest.")
+    ]
+    gpus: Annotated[list[GpuMetrics], Meta(description="One entry for each GPU; empty if the driver has none.")]
+    status: Annotated[Status, Meta(description="The worst that holds.")]
+    host: Annotated[str | None, Meta(description="The host that is shown; null if several are.")]
+    error: Annotated[Error | None, Meta(description="Why `status` is not `ok`.")]
+    missing_hosts: Annotated[
+        list[str] | UnsetType, Meta(description="Hosts (or endpoints never heard) that are left out; absent if none.")
+    ] = UNSET
 
 
 class _Row(NamedTuple):
