@@ -9,6 +9,7 @@ from api.access import Access
 from api.answers import Answers
 from api.app import Server
 from api.cache import Cache
+from api.connections import raise_file_limit
 from api.history import History
 from api.openapi import description
 from api.reloading import Reloading
@@ -35,6 +36,7 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> int:
     Raises:
         SettingsError: a file that the settings name cannot be loaded.
     """
+    raise_file_limit()
     tokens = Tokens(settings.api_token_file) if settings.api_token_file else None
     certificate = Certificate(settings.api_tls_cert, settings.api_tls_key) if settings.api_tls_cert else None
     cache, tally = Cache(settings.feed_endpoints, settings.stale_after_seconds), Tally()

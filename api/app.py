@@ -24,7 +24,7 @@ from tornado.iostream import IOStream
 
 from api.answer import Answer, Content, Follow, Later, Refusal, refusal
 from api.answers import Answers
-from api.connections import Connections, most_connections
+from api.connections import Connections, Unread, most_connections
 from api.exchange import MAX_BODY_BYTES, Exchange
 from api.listeners import Listeners
 from api.naming import wanted_target
@@ -77,6 +77,7 @@ class Server(HTTPServerConnectionDelegate):
         self._now = now
         self._in_flight: set[Exchange] = set()
         self._idle = asyncio.Event()
+        self._unread = Unread()
         most = most_connections()
         self._connections = Connections(most, time.monotonic)
         self._listeners = Listeners(stream, min(MOST_LISTENERS, most // 2), self._left)
@@ -139,9 +140,14 @@ class Server(HTTPServerConnectionDelegate):
         self._connections.busy(exchange.connection.stream)
         self._in_flight.add(exchange)
 
+    def wait(self, exchange: Exchange, body: bytes) -> None:
+        """Note that the client is slow to read a body."""
+        self._unread.add(exchange.connection.stream, body)
+
     def end(self, exchange: Exchange) -> None:
         """Note that a request was answered, or its client has gone."""
         self._in_flight.discard(exchange)
+        self._unread.discard(exchange.connection.stream)
         self._tally.answers[exchange.status] += 1
         seconds = time.monotonic() - exchange.began
         if self._logs_each or (seconds > SLOW_SECONDS and not exchange.is_endless):

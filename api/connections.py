@@ -5,6 +5,7 @@ Beyond the limit, who has been idle for longest makes room. Nothing here knows H
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
@@ -17,7 +18,11 @@ except ImportError:  # Windows, where sockets are not counted with files
 
 _log = logging.getLogger(__name__)
 
-MOST = 1000
+MOST = 2000
+_MOST_FILES = 2 * MOST
+
+MOST_UNREAD_BYTES = 256 * 2**20
+"""Of bodies that are on their way to slow readers."""
 
 
 class Closable(Protocol):
@@ -25,6 +30,15 @@ class Closable(Protocol):
 
     def close(self) -> None:
         """Close it."""
+
+
+def raise_file_limit() -> None:
+    """Let this process open as many files as it needs, as far as it may; many systems begin with 1,024."""
+    if resource is not None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(_MOST_FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def most_connections() -> int:
@@ -90,3 +104,35 @@ class Connections:
                 self._most,
                 closed,
             )
+
+
+class Unread:
+    """Bodies that are on their way to readers who are slow. Many may share one; each that is kept for any of them costs
+    its memory once, and beyond the limit, who has been reading for longest is closed."""
+
+    def __init__(self) -> None:
+        self._bodies: dict[Closable, bytes] = {}
+        self._readers: Counter[int] = Counter()
+        """Of each body, by its identity."""
+
+        self._size_bytes = 0
+
+    def add(self, connection: Closable, body: bytes) -> None:
+        """Note that a connection is slow to take a body."""
+        self._bodies[connection] = body
+        self._readers[id(body)] += 1
+        if self._readers[id(body)] == 1:
+            self._size_bytes += len(body)
+        while self._size_bytes > MOST_UNREAD_BYTES:
+            slowest = next(iter(self._bodies))
+            self.discard(slowest)
+            slowest.close()
+
+    def discard(self, connection: Closable) -> None:
+        """Note that a connection has taken its body, or is closed."""
+        body = self._bodies.pop(connection, None)
+        if body is not None:
+            self._readers[id(body)] -= 1
+            if not self._readers[id(body)]:
+                del self._readers[id(body)]
+                self._size_bytes -= len(body)

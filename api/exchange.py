@@ -45,6 +45,9 @@ class Owner(Protocol):
     def end(self, exchange: "Exchange") -> None:
         """Note that a request was answered, or its client has gone."""
 
+    def wait(self, exchange: "Exchange", body: bytes) -> None:
+        """Note that the client is slow to read a body."""
+
     async def make(self, start: RequestStartLine, later: Later) -> Answer:
         """Do the work away from everybody, and return the answer."""
 
@@ -104,6 +107,7 @@ class Exchange(HTTPMessageDelegate):
         if written.done():
             self._owner.end(self)
         else:
+            self._owner.wait(self, body)
             self._end_when(written)
 
     def send_head(self, headers: list[tuple[str, str]]) -> "asyncio.Future[None]":

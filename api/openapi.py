@@ -15,7 +15,9 @@ from api.routes import ROUTES, Route
 from common.gpu import READINGS
 
 _SCHEMAS = "#/components/schemas/"
-_EVERYWHERE = ((400, "bad_parameter"), (400, "bad_host"), (413, "body_too_large"), (431, "headers_too_large"))
+EVERYWHERE = ((400, "bad_parameter"), (400, "bad_host"), (413, "body_too_large"), (431, "headers_too_large"))
+"""What every path may answer."""
+
 _TEXT = {"type": "string"}
 _HEADERS = {
     "Age": {"description": "Seconds since the oldest sample shown was finished.", "schema": {"type": "integer"}},
@@ -84,7 +86,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 
 
 def _responses(route: Route, *, is_closed: bool) -> dict[str, Any]:
-    codes = [*_EVERYWHERE, *route.codes, *([(401, "unauthorized")] if is_closed else [])]
+    codes = [*EVERYWHERE, *route.codes, *([(401, "unauthorized")] if is_closed else [])]
     told = {str(status): _error(status, _of(status, codes)) for status in sorted({status for status, _ in codes})}
     if route.is_fresh:
         told["503"] = _response(

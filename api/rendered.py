@@ -17,7 +17,7 @@ from api.wanted import EVERYTHING, Wanted
 MERGED_SECONDS = 1.0
 """A body of several hosts is made at most once in this time, however many snapshots arrive."""
 
-MAX_KEPT = 16
+MAX_KEPT = 8
 """Bodies, and queries answered, that are kept at once for one host, and for all: filters make many of both."""
 
 MANY_GPUS = 64

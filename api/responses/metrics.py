@@ -53,7 +53,7 @@ class GpuMetrics(Struct, frozen=True):
     power_usage: Annotated[float, Meta(description="Power of the whole board, in watts with at most 3 decimals.")]
     clock_speeds: ClockSpeeds
     memory_utilization: Annotated[
-        int, Meta(description="Time in which memory was read or written; in percent; not used / total.")
+        int, Meta(description="Time in which memory was read or written, in percent; not used / total.")
     ]
     status: GpuState
     unavailable: Annotated[list[str], Meta(description='Fields whose 0 means "not taken".')]

@@ -9,7 +9,15 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from msgspec import Meta, Struct
 
+from api.app import BODY_SECONDS, IDLE_SECONDS, MOST_LISTENERS
+from api.connections import MOST, MOST_UNREAD_BYTES
+from api.exchange import ANSWER_SECONDS, MAX_BODY_BYTES, MAX_HEADER_BYTES
+from api.listeners import HEARTBEAT_SECONDS, STUCK_SECONDS
+from api.openapi import EVERYWHERE
 from api.responses.metrics import _ROWS, GpuMetrics, MetricsBody, Status
+from api.routes import ROUTES
+from api.scrapes import MAX_HOSTS_MERGED
+from api.series import MOST_TIMESTAMPS, MOST_VALUES
 from collector.nvml import parts, plan, running, xid
 from collector.nvml.codes import LIBRARY_NOT_FOUND, explain
 from collector.nvml.table import FIELDS, PCIE_THROUGHPUT_READS, READS, Read
@@ -265,3 +273,36 @@ def test_the_readme_names_the_pinned_binding_and_the_distribution_s_version() ->
     (pin,) = (dependency for dependency in project["dependencies"] if dependency.startswith("nvidia-ml-py3"))
     assert f"`{pin}`" in README
     assert f"({project['version']})" in README
+
+
+def test_every_path_and_every_code_of_the_api_is_in_the_readme() -> None:
+    assert [route.path for route in ROUTES if f"`{route.path}`" not in README] == []
+    codes = {(status, code) for route in ROUTES for status, code in route.codes} | set(EVERYWHERE)
+    rows = list(_table('**Errors** are JSON, `{"error": {"code", "message"}}`:'))
+    assert [one for one in codes if not any(row[0] == str(one[0]) and f"`{one[1]}`" in row[1] for row in rows)] == []
+
+
+def test_the_first_api_is_described_in_the_words_of_its_structs() -> None:
+    rows = {row[0]: row[2] for row in _table("`GET /api/v1/monitoring/gpu-metrics`")}
+    for kind, before in ((MetricsBody, ""), (GpuMetrics, "gpus[].")):
+        for name, annotation in get_type_hints(kind, include_extras=True).items():
+            metas = [one for one in get_args(annotation) if isinstance(one, Meta)]
+            words = next(told for of, told in rows.items() if of.startswith(f"`{before}{name}"))
+            assert all(words.startswith((one.description or "").partition(", in ")[0].rstrip(".")) for one in metas)
+
+
+def test_each_limit_of_the_readme_is_the_one_in_force() -> None:
+    for figure in (
+        f"{MOST:,} connections",
+        f"{MAX_BODY_BYTES // 1024} KiB; the connection is closed",
+        f"{MAX_HEADER_BYTES // 1024} KiB; the connection is closed",
+        f"for {IDLE_SECONDS:g} s, and as long to read an answer",
+        f"within {BODY_SECONDS:g} s",
+        f"{MOST_UNREAD_BYTES // 2**20} MiB of large answers",
+        f"At most {MOST_LISTENERS:,} may listen",
+        f"After {HEARTBEAT_SECONDS:g} s",
+        f"beyond {MAX_HOSTS_MERGED} hosts",
+        f"{MOST_TIMESTAMPS:,} timestamps and {MOST_VALUES:,} values",
+    ):
+        assert figure in " ".join(README.split()), figure
+    assert IDLE_SECONDS == ANSWER_SECONDS == STUCK_SECONDS

@@ -1,0 +1,167 @@
+"""The real API among hostile and innumerable clients: the others are answered, and memory stays bounded."""
+
+import asyncio
+import contextlib
+import resource
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from api.connections import Unread
+from api.routes import STREAM_PATH
+from tests.processes import ROOT, Start, eventually, free_port, get
+from tests.served import Client, request
+
+GROWTH_BYTES = 64 * 2**20
+"""More than the buffers of some hundred connections take, and far less than what is thrown at the API."""
+
+
+def connect(port: int, receive_buffer: int | None = None) -> socket.socket:
+    client = socket.socket()
+    if receive_buffer:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    client.connect(("127.0.0.1", port))
+    return client
+
+
+def resident_bytes(process: "subprocess.Popen[bytes]") -> int:
+    pages = Path(f"/proc/{process.pid}/statm").read_text().split()[1]
+    return int(pages) * resource.getpagesize()
+
+
+def send_all(client: socket.socket, sent: bytes, times: int = 1) -> None:
+    """Send until the other side has had enough."""
+    client.settimeout(5.0)
+    with contextlib.suppress(OSError):
+        for _ in range(times):
+            client.sendall(sent)
+
+
+def half_open(port: int, stack: contextlib.ExitStack) -> None:
+    for number in range(500):
+        client = stack.enter_context(connect(port))
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"[: 1 + number % 40])
+
+
+def never_reading(port: int, stack: contextlib.ExitStack) -> None:
+    for _ in range(100):
+        send_all(stack.enter_context(connect(port, 4096)), request("GET", "/openapi.json") * 200)
+
+
+def headers_of_100_kilobytes(port: int, stack: contextlib.ExitStack) -> None:
+    for _ in range(20):
+        send_all(stack.enter_context(connect(port)), request("GET", "/healthz", f"x: {'x' * 100_000}"))
+
+
+def a_body_of_a_gigabyte(port: int, stack: contextlib.ExitStack) -> None:
+    announced = stack.enter_context(connect(port))
+    send_all(announced, request("POST", "/healthz", f"content-length: {2**30}"))
+    send_all(announced, b"x" * 2**20, times=1024)
+    chunked = stack.enter_context(connect(port))
+    send_all(chunked, request("POST", "/healthz", "transfer-encoding: chunked"))
+    send_all(chunked, b"%x\r\n" % 2**30 + b"x" * 2**20, times=1024)
+
+
+def bad_methods_and_encodings(port: int, stack: contextlib.ExitStack) -> None:
+    for sent in (
+        request("BREW", "/healthz"),
+        request("G\xe9T", "/healthz"),
+        request("GET", "/healthz", "transfer-encoding: gzip"),
+        request("GET", "/healthz", "transfer-encoding: chunked, chunked"),
+        request("GET", "/healthz", "content-encoding: br", "content-length: 2") + b"xx",
+        request("GET", "/\xff?\xff=%ff", "accept-encoding: \xff"),
+        b"\x00" * 1000,
+    ):
+        send_all(stack.enter_context(connect(port)), sent)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [half_open, never_reading, headers_of_100_kilobytes, a_body_of_a_gigabyte, bad_methods_and_encodings],
+)
+def test_others_are_answered_and_memory_stays_bounded(
+    start: Start, attack: Callable[[int, contextlib.ExitStack], None]
+) -> None:
+    service = start()
+    service.until_status("ok")
+    before = resident_bytes(service.api.popen)
+    with contextlib.ExitStack() as stack:
+        attack(service.port, stack)
+        assert [service.get().status for _ in range(20)] == [200] * 20
+        assert resident_bytes(service.api.popen) - before < GROWTH_BYTES
+    assert service.api.stop() == 0
+    assert "ERROR" not in service.api.log
+
+
+@contextlib.contextmanager
+def limited(tmp_path: Path, soft: int, hard: int) -> Iterator[int]:
+    """Run the real API, which may open so many files and is fed by nobody; give its port."""
+    code = f"import resource, runpy; resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard})); "
+    port = free_port()
+    command = [sys.executable, "-c", f"{code} runpy.run_module('api', run_name='__main__')"]
+    flags = [f"--api-port={port}", f"--feed-connect=tcp://127.0.0.1:{free_port()}"]
+    with (tmp_path / "api.log").open("wb") as log, subprocess.Popen([*command, *flags], cwd=ROOT, stderr=log) as api:
+        try:
+            eventually(lambda: get(port, "/healthz").status == 200)
+            yield port
+        finally:
+            api.kill()
+    assert "Traceback" not in (tmp_path / "api.log").read_text()
+
+
+async def _listen(port: int, count: int) -> list[int]:
+    """Return what so many who want to listen, all at once, are answered."""
+    async with contextlib.AsyncExitStack() as stack:
+        clients = []
+        for _ in range(count):
+            clients.append(Client(*await asyncio.open_connection("127.0.0.1", port)))
+            stack.push_async_callback(clients[-1].close)
+        for client in clients:
+            client.send(request("GET", STREAM_PATH))
+        answers = [await client.answer() for client in clients]
+        healthy = Client(*await asyncio.open_connection("127.0.0.1", port))
+        stack.push_async_callback(healthy.close)
+        assert (await healthy.ask(request("GET", "/healthz"))).status == 200
+        return [answer.status for answer in answers]
+
+
+@pytest.mark.parametrize(("hard", "welcome"), [(4096, 1000), (1024, 256)])
+def test_as_many_may_listen_as_there_are_files_for_and_the_next_is_told_that_there_are_too_many(
+    tmp_path: Path, hard: int, welcome: int
+) -> None:
+    with limited(tmp_path, 1024, hard) as port:
+        statuses = asyncio.run(_listen(port, welcome + 10))
+        assert Counter(statuses) == {200: welcome, 503: 10}
+        eventually(lambda: asyncio.run(_listen(port, 5)), lambda seen: seen == [200] * 5)
+
+
+class Closing:
+    """A connection that knows whether it was closed."""
+
+    is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_a_body_that_many_read_slowly_costs_its_memory_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.connections.MOST_UNREAD_BYTES", 250)
+    unread, shared = Unread(), b"x" * 100
+    readers = [Closing() for _ in range(100)]
+    for reader in readers:
+        unread.add(reader, shared)
+    late = [Closing() for _ in range(3)]
+    unread.add(late[0], b"y" * 100)
+    assert not any(reader.is_closed for reader in (*readers, late[0]))
+    unread.add(late[1], b"z" * 60)
+    assert all(reader.is_closed for reader in readers)
+    assert not late[0].is_closed
+    unread.discard(late[0])
+    unread.discard(late[0])
+    unread.add(late[2], b"y" * 190)
+    assert not late[1].is_closed
