@@ -53,10 +53,10 @@ class Device:
         self._asked = asked
         self._plan: Plan | None = None
         self._last = identity
-        self._last_answers: list[Any] = []
+        self._last_values: list[int] = []
         self._last_heard: XidErrors | int = 0
         self._steady_until = -inf
-        """The last sample, the answers it was taken from, and until when what has the same answer is the same."""
+        """The last sample, the values it was taken from, and until when what has the same value is the same."""
         index = identity.index
         self._links = Links(library, index, handle)
         self._instances = Instances(library, index, handle)
@@ -89,34 +89,35 @@ class Device:
             rows: list[Read | Field] = [*self._asked.reads, *self._asked.fields]
             planner = Planner(self._library, self.identity.index, self.handle, self.memory, rows)
             plan = self._plan = planner.plan(now)
-        answers, refused = self._library.ask(plan.questions)
-        if plan.fields:
-            answers += answers[-1] or ()
+        plan.sheet.clear()
+        refused = self._library.ask(plan.questions)
+        values = plan.sheet.values()
         if not refused and now < self._steady_until and self._hearing() is self._last_heard:
-            changes = _changes(plan.takes, answers, self._last_answers)
+            changes = _changes(plan.takes, values, self._last_values)
             if changes is not None:
-                self._last, self._last_answers = msgspec.structs.replace(self._last, **changes), answers
+                self._last, self._last_values = msgspec.structs.replace(self._last, **changes), values
                 return self._last
-        return self._reported(self._asked_anew(plan, answers, refused, now))
+        return self._reported(self._asked_anew(plan, values, refused, now))
 
-    def _asked_anew(self, plan: Plan, answers: list[Any], refused: dict[int, int], now: float) -> Gpu:
+    def _asked_anew(self, plan: Plan, values: list[int], refused: dict[int, int], now: float) -> Gpu:
         # The last call that was made is the only one that can be about more than itself.
         code = max(refused.items(), default=(0, 0))[1]
         if code in codes.ABOUT_THE_SOURCE:
             raise CallError(code)
         if code in codes.ABOUT_THE_GPU:
             return self._silent_as_a_whole(code)
-        if plan.fields and len(answers) == len(plan.questions):
-            answers += [-code] * plan.fields
-        values, odd = _taken(plan.takes, answers, refused)
-        self.failed_with = 0 if values else next((c for c in refused.values() if c not in codes.UNSUPPORTED), 0)
+        for question, refusal in refused.items():
+            span = plan.spans[question]
+            values[span] = [-refusal] * (span.stop - span.start)
+        taken, odd = _taken(plan.takes, values)
+        self.failed_with = 0 if taken else next((c for c in refused.values() if c not in codes.UNSUPPORTED), 0)
         unavailable = self._asked.left_out | plan.silent
         for reading, value in odd:
             unavailable[reading] = self._reason(plan.rows[reading], value, now)
         if any(_has_other_call(plan.rows[reading]) and -value in codes.UNSUPPORTED for reading, value in odd):
             return self._ask(now)
-        gpu = self._sealed(plan, values, unavailable, now)
-        self._last, self._last_answers, self._last_heard = gpu, answers, self._hearing()
+        gpu = self._sealed(plan, taken, unavailable, now)
+        self._last, self._last_values, self._last_heard = gpu, values, self._hearing()
         holds = not odd and not gpu.mig_enabled and not self._asked.processes
         self._steady_until = min(plan.until, self._links.due) if holds else -inf
         return gpu
@@ -200,38 +201,28 @@ class Device:
         return gpu
 
 
-def _taken(
-    takes: list[Take], answers: list[Any], refused: dict[int, int]
-) -> tuple[dict[str, Any], list[tuple[str, int]]]:
-    """Return the readings that the answers give, and the values that are none; those of a call that was refused are
-    minus NVML's code."""
-    values: dict[str, Any] = {}
-    odd = [(take[1], -refused[take[0]]) for take in takes if take[0] in refused] if refused else []
-    for place, reading, value_of, ceiling, convert in takes:
-        answer = answers[place]
-        if answer is None:
-            continue
-        value = value_of(answer) if value_of else answer
+def _taken(takes: list[Take], values: list[int]) -> tuple[dict[str, Any], list[tuple[str, int]]]:
+    """Return the readings, and with their names the values that are none; of what was refused, minus NVML's code."""
+    taken: dict[str, Any] = {}
+    odd: list[tuple[str, int]] = []
+    for (reading, ceiling, convert), value in zip(takes, values, strict=True):
         if 0 <= value <= ceiling:
-            values[reading] = convert(value) if convert else value
+            taken[reading] = convert(value) if convert else value
         else:
             odd.append((reading, value))
-    return values, odd
+    return taken, odd
 
 
-def _changes(takes: list[Take], answers: list[Any], before: list[Any]) -> dict[str, Any] | None:
-    """Return the readings whose answers are others than before; None if some answer is no reading now."""
-    values: dict[str, Any] = {}
-    for place, reading, value_of, ceiling, convert in takes:
-        value = answers[place]
-        if value_of:
-            value = value_of(value)
-        elif value == before[place]:
-            continue
-        if not 0 <= value <= ceiling:
-            return None
-        values[reading] = convert(value) if convert else value
-    return values
+def _changes(takes: list[Take], values: list[int], before: list[int]) -> dict[str, Any] | None:
+    """Return the readings whose values are others than before; None if some value is no reading now."""
+    changes: dict[str, Any] = {}
+    for take, value, old in zip(takes, values, before, strict=True):
+        if value != old:
+            reading, ceiling, convert = take
+            if not 0 <= value <= ceiling:
+                return None
+            changes[reading] = convert(value) if convert else value
+    return changes
 
 
 def _by_reason(unavailable: set[tuple[str, str]]) -> dict[str, list[str]]:

@@ -7,17 +7,14 @@ counted and timed, and while it runs it can be seen from outside, because any of
 import ctypes
 import logging
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pynvml
 
 from collector.nvml import codes
-from collector.nvml.fields import FUNCTION as FIELD_VALUES
-from collector.nvml.fields import FieldArray
-from collector.nvml.table import Field
 from common.snapshot import SlowestCall
 
 _log = logging.getLogger(__name__)
@@ -53,9 +50,10 @@ class InFlight(NamedTuple):
     started: float
 
 
-Question = tuple[str, int, Callable[..., Any], tuple[Any, ...]]
-"""A call that is made in every sample, ready: the function, the GPU's index, what to call, with what. A plain
-tuple, which Python takes apart faster than a named one."""
+_Entry = Callable[..., int]
+Question = tuple[str, int, Callable[[_Entry, tuple[Any, ...]], int], _Entry, tuple[Any, ...]]
+"""A call that is made in every sample, ready: the function, the GPU's index, who makes the call, its entry point, all
+that it takes. A plain tuple, which Python takes apart faster than a named one."""
 
 
 class Library:
@@ -97,54 +95,39 @@ class Library:
         """
         return self._timed(function, gpu_index, getattr(pynvml, function), arguments)
 
-    def question(
-        self, function: str, gpu_index: int, arguments: tuple[Any, ...], outputs: Sequence[Callable[[], Any]] = ()
-    ) -> Question:
-        """Return a call, to be made by `ask`: of the binding's function or, with `outputs`, of an entry point of the
-        driver's library that the binding has no function for."""
-        call = _prepared(function, outputs) if outputs else getattr(pynvml, function)
-        return function, gpu_index, call, arguments
+    def question(self, function: str, gpu_index: int, *arguments: Any) -> Question:
+        """Return a call, to be made by `ask`, of an entry point of the driver's library, whose outputs are places that
+        are kept. A function of the binding would make new ones, each time, which costs more than the call."""
+        return function, gpu_index, _caller(function), _entry_or_its_absence(function), arguments
 
-    def field_question(self, fields: Sequence[Field], gpu_index: int, handle: Any) -> Question:
-        """Return a call, to be made by `ask`, that gives a list with a number for each field (see `FieldArray`)."""
-        array = FieldArray(fields)
-
-        def call() -> list[int]:
-            _check(_entry(FIELD_VALUES)(handle, len(fields), array.places))
-            return array.values()
-
-        return FIELD_VALUES, gpu_index, call, ()
-
-    def ask(self, questions: Iterable[Question]) -> tuple[list[Any], dict[int, int]]:
-        """Make one call after the other. Return their answers in order, None where NVML refused, and NVML's codes of
-        those by their places; after a code that is about more than the one call, nothing more is asked.
+    def ask(self, questions: Sequence[Question]) -> dict[int, int]:
+        """Make one call after the other. Return the codes of those that NVML refused, by their places; after a code
+        that is about more than the one call, nothing more is asked.
 
         This loop is most of what a sample costs: the end of one call is the start of the next.
         """
-        answers: list[Any] = []
         refused: dict[int, int] = {}
+        asked = 0
         now, slowest = self._now, self._slowest_seconds
         self._started = started = now()
         try:
-            for question in questions:
+            for asked, question in enumerate(questions, 1):
                 self._running = question
-                function, _, call, arguments = question
-                try:
-                    answers.append(call(*arguments))
-                except pynvml.NVMLError as error:
-                    refused[len(answers)] = error.value
-                    answers.append(None)
-                    if error.value in codes.ABOUT_MORE_THAN_ONE_CALL:
-                        break
+                function, _, call, entry, arguments = question
+                code = call(entry, arguments)
                 self._started = ended = now()
                 if ended - started > slowest:
                     slowest = ended - started
                     self._slowest, self._slowest_seconds = function, slowest
                 started = ended
+                if code:
+                    refused[asked - 1] = code
+                    if code in codes.ABOUT_MORE_THAN_ONE_CALL:
+                        break
         finally:
             self._running = None
-            self.calls += len(answers)
-        return answers, refused
+            self.calls += asked
+        return refused
 
     def text(self, function: str, gpu_index: int | None, *arguments: Any) -> str:
         """Call a function that gives a text: whatever bytes the driver sends become a `str`."""
@@ -160,7 +143,11 @@ class Library:
     def enter(self, function: str, gpu_index: int | None, *arguments: Any, outputs: Sequence[Callable[[], Any]]) -> Any:
         """Call an entry point of the driver's library that the binding has no function for. Return its output, a tuple
         of several: numbers as such, structs as they are."""
-        return self._timed(function, gpu_index, _prepared(function, outputs), arguments)
+        places = [output() for output in outputs]
+        references = map(ctypes.byref, places)
+        self._timed(function, gpu_index, partial(_call_and_check, function), (*arguments, *references))
+        values = [place if isinstance(place, ctypes.Structure) else place.value for place in places]
+        return values[0] if len(values) == 1 else tuple(values)
 
     def enter_with(self, function: str, gpu_index: int | None, *arguments: Any) -> int:
         """The same with all arguments given, whatever they point to; return NVML's code."""
@@ -206,38 +193,36 @@ def decoded(text: bytes | str) -> str:
     return text.decode(errors="replace") if isinstance(text, bytes) else text
 
 
-def _entry(function: str) -> Callable[..., int]:
+@cache
+def _caller(function: str) -> Callable[[_Entry, tuple[Any, ...]], int]:
+    """Return what makes a call under the name of the function: of a crash inside the driver's library, the log has the
+    names of Python's functions, and nothing else could tell which call it was."""
+
+    def call(entry: _Entry, arguments: tuple[Any, ...]) -> int:
+        return entry(*arguments)
+
+    call.__code__ = call.__code__.replace(co_name=function)
+    return call
+
+
+def _entry(function: str) -> _Entry:
     """Return an entry point of the library that the binding loaded; raises the binding's error where there is none."""
     return pynvml._nvmlGetFunctionPointer(function)  # type: ignore[no-any-return]  # noqa: SLF001 -- its only handle
 
 
+def _entry_or_its_absence(function: str) -> _Entry:
+    try:
+        return _entry(function)
+    except pynvml.NVMLError as error:
+        code = int(error.value)
+        return lambda *_: code
+
+
 def _call_entry(function: str, *arguments: Any) -> int:
-    return _entry(function)(*arguments)
+    return _caller(function)(_entry(function), arguments)
 
 
-def _check(code: int) -> None:
+def _call_and_check(function: str, *arguments: Any) -> None:
+    code = _call_entry(function, *arguments)
     if code:
         raise pynvml.NVMLError(code)
-
-
-def _prepared(function: str, outputs: Sequence[Callable[[], Any]]) -> Callable[..., Any]:
-    """Return what calls an entry point with the same places for its outputs each time. It gives the one output, or a
-    tuple: numbers as such; a struct is the place itself, to be read before the next call."""
-    places = [output() for output in outputs]
-    references = [ctypes.byref(place) for place in places]
-    only = places[0] if len(places) == 1 else None
-    is_struct = isinstance(only, ctypes.Structure)
-    entry: Callable[..., int] | None = None
-
-    def call(*arguments: Any) -> Any:
-        nonlocal entry
-        if entry is None:
-            entry = _entry(function)
-        code = entry(*arguments, *references)
-        if code:
-            raise pynvml.NVMLError(code)
-        if only is not None:
-            return only if is_struct else only.value
-        return tuple([place.value for place in places])
-
-    return call

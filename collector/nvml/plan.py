@@ -2,12 +2,14 @@
 the GPU was found not to have."""
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 from math import inf
 from typing import Any, NamedTuple
 
 from collector.nvml import codes
 from collector.nvml.library import Library, Question
-from collector.nvml.table import Field, Read
+from collector.nvml.sheet import FIELD_VALUES, Sheet
+from collector.nvml.table import Field, Given, Read
 from collector.nvml.xid import Heard
 
 RARE_SECONDS = 300.0
@@ -20,7 +22,8 @@ ASK_AGAIN_SECONDS = 3600.0
 """For how long a reading that a GPU does not support, or may not show, is not asked for."""
 
 Key = tuple[str, tuple[int, ...]]
-Take = tuple[int, str, Callable[[Any], int] | None, int, Callable[[int], Any] | None]
+Take = tuple[str, int, Callable[[int], Any] | None]
+"""A reading, the largest value of it that can be true, and what is made of the value (None: it is the reading)."""
 
 
 class Silence(NamedTuple):
@@ -67,15 +70,16 @@ class Memory:
 
 
 class Plan(NamedTuple):
-    """The calls; what is taken from their answers, by its place; the row that each reading comes from; the rare rows;
-    how many fields the last call asks for, whose values stand behind the answers; why other readings are not asked
-    for; and when to plan anew."""
+    """The calls; the sheet that they fill in; what is taken from its values, one by one; which of these each call
+    gives; the row that each reading comes from; the rare rows; why other readings are not asked for; and when to plan
+    anew."""
 
     questions: list[Question]
+    sheet: Sheet
     takes: list[Take]
+    spans: list[slice]
     rows: dict[str, Read | Field]
     rare: list[Read | Field]
-    fields: int
     silent: dict[str, str]
     until: float
 
@@ -93,23 +97,25 @@ class Planner:
     def plan(self, now: float) -> Plan:
         """Return what to ask at this moment."""
         rows, silent = self._due_rows(now)
-        questions: list[Question] = []
-        takes: list[Take] = []
-        for read in (row for row in rows if isinstance(row, Read)):
-            takes += [(len(questions), *given) for given in read.gives]
-            questions.append(self._question(read))
+        reads = [row for row in rows if isinstance(row, Read)]
         fields = [row for row in rows if isinstance(row, Field)]
+        sheet = Sheet(reads, fields)
+        questions = [
+            self._question(read.function, *read.arguments, *outputs)
+            for read, outputs in zip(reads, sheet.outputs, strict=True)
+        ]
+        given = [list(read.gives) for read in reads]
         if fields:
-            questions.append(self._library.field_question(fields, self._index, self._handle))
-            takes += [(len(questions) + place, *field.gives) for place, field in enumerate(fields)]
+            questions.append(self._question(FIELD_VALUES, *sheet.field_outputs))
+            given.append([field.gives for field in fields])
         owners = {reading: row for row in rows for reading in readings(row)}
         reasons = {reading: reason for reading, reason in silent.items() if reading not in owners}
         rare = [row for row in rows if row.is_rare]
-        return Plan(questions, takes, owners, rare, len(fields), reasons, now if rare else self._next_due(now))
+        until = now if rare else self._next_due(now)
+        return Plan(questions, sheet, _takes(given), _spans(given), owners, rare, reasons, until)
 
-    def _question(self, read: Read) -> Question:
-        arguments = (self._handle, *read.arguments)
-        return self._library.question(read.function, self._index, arguments, read.outputs)
+    def _question(self, function: str, *arguments: Any) -> Question:
+        return self._library.question(function, self._index, self._handle, *arguments)
 
     def _next_due(self, now: float) -> float:
         ends = [silence.until for silence in self._memory.silences.values() if silence.until > now]
@@ -119,7 +125,10 @@ class Planner:
         """Return the rows to ask, and why the readings of others are not there."""
         rows: list[Read | Field] = []
         silent = dict(self._memory.kept_reasons)
-        for row in map(self._known, self._rows):
+        for wanted in self._rows:
+            row = self._known(wanted)
+            if row is not wanted:
+                silent |= dict.fromkeys(readings(wanted), codes.UNSUPPORTED_REASON)
             silence = self._memory.silences.get(row.key)
             if silence is not None and now < silence.until:
                 silent |= dict.fromkeys(readings(row), codes.reason(silence.code))
@@ -142,6 +151,15 @@ class Planner:
             return row
         silence = self._memory.silences.get(row.key)
         return row.instead if silence and silence.code in codes.UNSUPPORTED else row
+
+
+def _takes(given: list[list[Given]]) -> list[Take]:
+    return [(one.reading, one.ceiling, one.convert) for several in given for one in several]
+
+
+def _spans(given: list[list[Given]]) -> list[slice]:
+    ends = [0, *accumulate(map(len, given))]
+    return [slice(*span) for span in pairwise(ends)]
 
 
 def readings(row: Read | Field) -> list[str]:

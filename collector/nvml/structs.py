@@ -1,7 +1,25 @@
-"""NVML's structs that the binding is too old to know, with the layouts of nvml.h."""
+"""NVML's structs, with the layouts of nvml.h: the binding is too old to know some, and hides its own from us."""
 
 import ctypes
 from ctypes import c_char, c_double, c_longlong, c_uint, c_ulonglong, c_void_p
+
+
+class Utilization(ctypes.Structure):
+    """nvmlUtilization_t."""
+
+    _fields_ = (("gpu", c_uint), ("memory", c_uint))
+
+
+class Bar1(ctypes.Structure):
+    """nvmlBAR1Memory_t."""
+
+    _fields_ = (("total", c_ulonglong), ("free", c_ulonglong), ("used", c_ulonglong))
+
+
+class MemoryOfVersion1(ctypes.Structure):
+    """nvmlMemory_t, where `used` counts what the driver reserves."""
+
+    _fields_ = (("total", c_ulonglong), ("free", c_ulonglong), ("used", c_ulonglong))
 
 
 class Memory(ctypes.Structure):

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import zmq
 
 from tests.processes import METRICS, Service, Start, eventually
@@ -122,14 +123,15 @@ def test_a_collector_stuck_for_too_long_ends_itself_for_the_supervisor(start: St
     assert "nvmlDeviceGetCount has not returned" in service.collector.log.splitlines()[-1]
 
 
-def test_a_crash_inside_the_library_leaves_the_api_answering_and_the_caller_in_the_log(
-    start: Start, standin: StandIn
+@pytest.mark.parametrize("call", ["nvmlDeviceGetBAR1MemoryInfo", "nvmlDeviceGetMemoryInfo_v2", "nvmlEventSetWait_v2"])
+def test_a_crash_inside_the_library_leaves_the_api_answering_and_the_call_in_the_log(
+    start: Start, standin: StandIn, call: str
 ) -> None:
     service = start(stale_after_seconds="0.5")
     service.until_status("ok")
-    standin.crash("nvmlDeviceGetBAR1MemoryInfo")
+    standin.crash(call)
     assert service.collector.ended() == -signal.SIGSEGV
-    assert "nvmlDeviceGetBAR1MemoryInfo" in service.collector.log
+    assert f"in {call}\n" in service.collector.log
     stale = service.until_status("stale")
     assert (stale.status, stale.body["error"]["code"]) == (503, "stale")
     assert stale.body["age_seconds"] > 0.5

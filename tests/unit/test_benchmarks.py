@@ -4,13 +4,18 @@ import math
 from pathlib import Path
 
 import msgspec
+import pynvml
 import pytest
 
+from collector.nvml.source import Nvml
+from collector.nvml.table import READS
 from tests.benchmarks import feed, memory, rest, sample, table, wire
 from tests.benchmarks.__main__ import as_json
+from tests.benchmarks.calls import steady_calls
 from tests.benchmarks.load import AsyncioClient
 from tests.benchmarks.rounds import compare, spread
 from tests.benchmarks.table import Promise, Row
+from tests.standin import StandIn
 
 
 def _measured(rows: list[Row]) -> dict[str, Row]:
@@ -29,6 +34,14 @@ def test_a_sample_is_measured_beside_its_bare_calls(standin_library: Path) -> No
     assert len(_measured(rows)) == 3
     assert _promises(rows) == ["at most 2.2", "at most 1.2"]
     assert "same 154 calls" in rows[0].how
+
+
+def test_the_bare_calls_are_the_bindings_wherever_it_has_a_function(standin: StandIn) -> None:
+    with standin.in_use():
+        calls = steady_calls(Nvml())
+    own = [function.__name__ for function, _ in calls if function.__module__ == "pynvml"]
+    assert len(own) == 1 + 2 * len([read for read in READS if not read.is_rare and hasattr(pynvml, read.function)])
+    assert {"nvmlDeviceGetCount", "nvmlDeviceGetClockInfo", "nvmlDeviceGetBAR1MemoryInfo"} <= set(own)
 
 
 def test_the_api_is_measured_beside_a_bare_handler() -> None:

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from collector.nvml import codes
-from collector.nvml.fields import FUNCTION as FIELD_VALUES
 from collector.nvml.plan import ASK_AGAIN_SECONDS, RARE_CALLS, RARE_SECONDS
+from collector.nvml.sheet import FIELD_VALUES
 from collector.nvml.source import Nvml
 from collector.nvml.table import PCIE_THROUGHPUT_READS, READS
 from tests.fakes import Clock, FakeNvml

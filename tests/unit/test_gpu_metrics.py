@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from collector.nvml import device, gpus
-from collector.nvml.fields import FUNCTION as FIELD_VALUES
 from collector.nvml.plan import readings
+from collector.nvml.sheet import FIELD_VALUES
 from collector.nvml.source import Nvml
 from collector.nvml.table import FIELDS, PCIE_THROUGHPUT_READS, READS
 from common.gpu import READINGS
@@ -24,9 +24,9 @@ def test_every_reading_of_the_catalogue_is_read_by_one_row_of_the_table() -> Non
     assert sorted([*rows, *parts]) == sorted(READINGS)
 
 
-def test_what_stands_in_for_a_call_gives_the_same_readings() -> None:
+def test_what_stands_in_for_a_call_gives_no_other_readings() -> None:
     for read in READS:
-        assert read.instead is None or readings(read.instead) == readings(read)
+        assert read.instead is None or set(readings(read.instead)) < set(readings(read))
 
 
 @pytest.mark.usefixtures("fake")

@@ -82,9 +82,11 @@ def _table(after: str, text: str = README) -> list[tuple[str, ...]]:
     return [_cells(row) for row in rows[:end]]
 
 
-def _calls(read: Read) -> str:
+def _calls(read: Read, reading: str) -> str:
     arguments = f"({', '.join(map(str, read.arguments))})" if read.arguments else ""
-    return f"`{read.function}{arguments}`" + (f", else {_calls(read.instead)}" if read.instead else "")
+    first = f"`{read.function}{arguments}`"
+    has_other = read.instead is not None and reading in plan.readings(read.instead)
+    return f"{first}, else {_calls(read.instead, reading)}" if read.instead and has_other else first
 
 
 def _feed_type(reading: str) -> str:
@@ -122,7 +124,8 @@ def test_the_readings_table_says_what_the_catalogue_says() -> None:
 
 
 def test_the_readings_table_names_the_call_or_the_field_that_each_reading_comes_from() -> None:
-    sources = {given.reading: _calls(read) for read in (*READS, *PCIE_THROUGHPUT_READS) for given in read.gives}
+    rows = (*READS, *PCIE_THROUGHPUT_READS)
+    sources = {given.reading: _calls(read, given.reading) for read in rows for given in read.gives}
     sources |= {field.gives.reading: f"field {field.number}" for field in FIELDS}
     sources |= {reading: ", ".join(map("`{}`".format, calls)) for reading, (_, calls, _) in PARTS.items()}
     assert {row[0].strip("`"): row[3] for row in _table("## Readings")} == sources
