@@ -79,6 +79,7 @@ class Gpu(Struct, frozen=True, kw_only=True):
     `uuid` is the identity; `index` is NVML's order and may change. `uuid` to `vbios_version` are None only where the
     driver would not tell them. `error` says why `state` is not ok. `unavailable` maps each reading that is None to its
     reason: `unsupported`, `no_permission`, `not_collected` (a setting asks for it), or `error: ` and NVML's name.
+    `lost_since_ns` is Unix time, in nanoseconds, when the collector first found a lost GPU lost; None in other states.
     """
 
     index: int
@@ -93,6 +94,7 @@ class Gpu(Struct, frozen=True, kw_only=True):
     state: GpuState = "ok"
     error: str | None = None
     unavailable: dict[str, str] = {}
+    lost_since_ns: int | None = None
 
     utilization_gpu_percent: Annotated[
         int | None,
@@ -584,8 +586,13 @@ NUMERIC = tuple(reading.name for reading in READINGS.values() if reading.is_nume
 """The readings that are one number each, by name."""
 
 
-def without_readings(gpu: Gpu, state: GpuState, error: str, reason: str) -> Gpu:
-    """Return that GPU's identity alone: `state`, `error`, and `reason` for every reading."""
+def without_readings(gpu: Gpu, state: GpuState, error: str, reason: str, lost_since_ns: int | None = None) -> Gpu:
+    """Return that GPU's identity alone: `state`, `error`, and `reason` for every reading; since when, if it is lost."""
     return msgspec.structs.replace(
-        gpu, state=state, error=error, unavailable=dict.fromkeys(READINGS, reason), **dict.fromkeys(READINGS)
+        gpu,
+        state=state,
+        error=error,
+        unavailable=dict.fromkeys(READINGS, reason),
+        lost_since_ns=lost_since_ns,
+        **dict.fromkeys(READINGS),
     )

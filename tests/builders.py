@@ -60,7 +60,8 @@ def make_gpu(index: int = 0, **overrides: Any) -> Gpu:
 
 def make_lost_gpu(index: int = 0) -> Gpu:
     """Return a GPU that has fallen off the bus."""
-    return without_readings(make_gpu(index), "lost", "GPU is lost", "error: NVML_ERROR_GPU_IS_LOST")
+    reason = "error: NVML_ERROR_GPU_IS_LOST"
+    return without_readings(make_gpu(index), "lost", "GPU is lost", reason, 1_741_129_000_123_456_789)
 
 
 def make_unknown_gpu(index: int = 0) -> Gpu:

@@ -1,6 +1,7 @@
 """One GPU: who it is, and its readings in one sample. What it cannot say is None with a reason, and logged once."""
 
 import logging
+import time
 from collections.abc import Callable
 from math import inf
 from typing import Any, NamedTuple
@@ -106,6 +107,7 @@ class Device:
             raise CallError(code)
         if code in codes.ABOUT_THE_GPU:
             return self._silent_as_a_whole(code)
+        self.memory.lost_since_ns = None
         for question, refusal in refused.items():
             span = plan.spans[question]
             values[span] = [-refusal] * (span.stop - span.start)
@@ -184,7 +186,9 @@ class Device:
         self.memory.forget_answers()
         self._plan, self._steady_until = None, -inf
         state: GpuState = "lost" if code in codes.LOST else "error"
-        return without_readings(self.identity, state, codes.explain(code), codes.reason(code))
+        since = self.memory.lost_since_ns or time.time_ns() if state == "lost" else None
+        self.memory.lost_since_ns = since
+        return without_readings(self.identity, state, codes.explain(code), codes.reason(code), since)
 
     def _reported(self, gpu: Gpu) -> Gpu:
         """Log what changed since the last sample, not every sample; return the GPU."""

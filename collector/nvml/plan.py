@@ -43,6 +43,8 @@ class Memory:
         self.kept: dict[str, Any] = {}
         self.kept_reasons: dict[str, str] = {}
         """What the rare rows gave when they were asked last, by reading."""
+        self.lost_since_ns: int | None = None
+        """When it was first found lost, Unix time in nanoseconds; None as long as it is not."""
         self.heard = Heard()
         """The XID errors since the collector started; nothing resets them."""
         self.reported_error: str | None = None

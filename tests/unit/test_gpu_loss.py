@@ -1,5 +1,8 @@
 """GPUs that are lost, return, come, go and change places; and drivers that do."""
 
+import itertools
+import time
+
 import pynvml
 import pytest
 
@@ -31,6 +34,46 @@ def test_lost_gpu_stays_listed_while_the_others_go_on(fake: FakeNvml) -> None:
     assert lost.error.startswith("NVML_ERROR_GPU_IS_LOST")
     assert lost.unavailable == dict.fromkeys(READINGS, "error: NVML_ERROR_GPU_IS_LOST")
     assert (other.state, other.power_draw_watts) == ("ok", 86.644)
+
+
+def test_a_lost_gpu_says_since_when_until_it_is_back(fake: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = itertools.count(1_741_129_000_000_000_000)
+    monkeypatch.setattr(time, "time_ns", lambda: next(moments))
+    nvml = Nvml()
+    assert [gpu.lost_since_ns for gpu in nvml.sample()] == [None, None]
+    fake.lose(0)
+    for _ in range(3):
+        assert [gpu.lost_since_ns for gpu in nvml.sample()] == [1_741_129_000_000_000_000, None]
+    fake.restore(0)
+    assert nvml.sample()[0].lost_since_ns is None
+    fake.lose(0)
+    assert nvml.sample()[0].lost_since_ns == 1_741_129_000_000_000_001
+
+
+@pytest.mark.usefixtures("_discovering")
+def test_a_gpu_that_is_lost_stays_so_since_then_whatever_the_driver_and_the_other_gpus_do(fake: FakeNvml) -> None:
+    nvml = Nvml()
+    nvml.sample()
+    fake.lose(1)
+    since = nvml.sample()[1].lost_since_ns
+    fake.fail("nvmlInit", 9)
+    fake.reload()
+    with pytest.raises(SourceError):
+        nvml.sample()
+    fake.heal()
+    fake.gpus = 1
+    assert [(gpu.state, gpu.lost_since_ns) for gpu in nvml.sample()] == [("ok", None), ("lost", since)]
+    assert [(gpu.state, gpu.lost_since_ns) for gpu in nvml.sample()] == [("ok", None), ("lost", since)]
+
+
+def test_a_gpu_that_was_lost_and_must_be_reset_now_is_no_longer_lost(fake: FakeNvml) -> None:
+    nvml = Nvml()
+    fake.lose(0)
+    assert nvml.sample()[0].lost_since_ns is not None
+    fake.heal()
+    fake.fail("nvmlDeviceGetHandleByIndex", 16, gpu=0)
+    fake.reload()
+    assert [(gpu.state, gpu.lost_since_ns) for gpu in nvml.sample()] == [("error", None), ("ok", None)]
 
 
 def test_a_lost_gpu_is_asked_one_thing_only_in_a_sample(fake: FakeNvml) -> None:

@@ -170,6 +170,12 @@ def test_the_identity_table_has_every_field_that_says_who_a_gpu_is_in_the_catalo
     assert {name: rows[name] for name in described} == described
 
 
+def test_what_says_since_when_a_gpu_is_lost_is_told_where_losses_are() -> None:
+    (row,) = (row for row in _table("## When things fail") if row[0] == "A GPU is lost")
+    assert "`lost_since_ns`" in row[1]
+    assert "`lost_since_ns`" in README[README.index(f"\n{IDENTITY}\n") : README.index("## When things fail")]
+
+
 def test_the_readings_table_names_each_reading_as_the_endpoint_does() -> None:
     named = {row[0]: row[5] for row in _table("## Readings") if row[5]}
     assert named == {f"`{row.reading}`": f"`{row.name}`" for row in _ROWS}

@@ -50,7 +50,7 @@ def test_every_reading_of_the_requirements_is_in_the_catalogue() -> None:
 
 
 def test_every_field_of_a_gpu_is_its_identity_its_state_or_a_reading() -> None:
-    assert [*IDENTITY, "state", "error", "unavailable", *READINGS] == list(Gpu.__struct_fields__)
+    assert [*IDENTITY, "state", "error", "unavailable", "lost_since_ns", *READINGS] == list(Gpu.__struct_fields__)
 
 
 @pytest.mark.parametrize("name", READINGS)
@@ -83,11 +83,13 @@ def test_two_gpus_never_share_their_reasons() -> None:
 
 def test_without_readings_the_identity_stays_and_every_reading_has_the_reason() -> None:
     healthy = make_gpu(3)
-    lost = without_readings(healthy, "lost", "GPU is lost", "error: NVML_ERROR_GPU_IS_LOST")
+    lost = without_readings(healthy, "lost", "GPU is lost", "error: NVML_ERROR_GPU_IS_LOST", 17)
     assert [getattr(lost, name) for name in IDENTITY] == [getattr(healthy, name) for name in IDENTITY]
     assert (lost.state, lost.error) == ("lost", "GPU is lost")
     assert lost.unavailable == dict.fromkeys(READINGS, "error: NVML_ERROR_GPU_IS_LOST")
     assert {getattr(lost, name) for name in READINGS} == {None}
+    assert lost.lost_since_ns == 17
+    assert without_readings(lost, "unknown", "stuck", "error: stalled").lost_since_ns is None
 
 
 @pytest.mark.parametrize(

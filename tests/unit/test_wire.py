@@ -91,6 +91,7 @@ def test_what_an_older_release_did_not_know_has_its_default() -> None:
     assert snapshot.source.driver_version is None
     assert snapshot.gpus[0].state == "ok"
     assert snapshot.gpus[0].power_draw_watts is None
+    assert snapshot.gpus[0].lost_since_ns is None
 
 
 def test_whole_numbers_are_taken_for_seconds_and_watts() -> None:
