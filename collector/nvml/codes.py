@@ -1,5 +1,7 @@
 """NVML's error codes (`nvmlReturn_t` in nvml.h): their names, what they are about, and what an operator can do."""
 
+INVALID_ARGUMENT = 2
+NOT_FOUND = 6
 LIBRARY_NOT_FOUND = 12
 GPU_IS_LOST = 15
 LIB_RM_VERSION_MISMATCH = 18

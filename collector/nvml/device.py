@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Callable
 from math import inf
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import msgspec
 
 from collector.nvml import codes
 from collector.nvml.library import CallError, Library
-from collector.nvml.parts import Instances, Links
+from collector.nvml.parts import Parts
 from collector.nvml.plan import ASK_AGAIN_SECONDS, Memory, Plan, Planner, Silence, Take, readings
 from collector.nvml.running import Running
 from collector.nvml.table import FIELDS, NOT_AVAILABLE, PCIE_THROUGHPUT_READS, READS, Field, Read
@@ -59,8 +58,7 @@ class Device:
         self._steady_until = -inf
         """The last sample, the values it was taken from, and until when what has the same value is the same."""
         index = identity.index
-        self._links = Links(library, index, handle)
-        self._instances = Instances(library, index, handle)
+        self._parts = Parts(library, index, handle)
         self._running = Running(library, index, handle)
         self._listener: Listener | None = None
         self._deaf = 0
@@ -89,7 +87,7 @@ class Device:
         if plan is None or now >= plan.until:
             rows: list[Read | Field] = [*self._asked.reads, *self._asked.fields]
             planner = Planner(self._library, self.identity.index, self.handle, self.memory, rows)
-            plan = self._plan = planner.plan(now)
+            plan = self._plan = planner.plan(now, self._parts.calls)
         plan.sheet.clear()
         refused = self._library.ask(plan.questions)
         values = plan.sheet.values()
@@ -121,7 +119,7 @@ class Device:
         gpu = self._sealed(plan, taken, unavailable, now)
         self._last, self._last_values, self._last_heard = gpu, values, self._hearing()
         holds = not odd and not gpu.mig_enabled and not self._asked.processes
-        self._steady_until = min(plan.until, self._links.due) if holds else -inf
+        self._steady_until = min(plan.until, self._parts.due) if holds else -inf
         return gpu
 
     def _reason(self, row: Read | Field, value: int, now: float) -> str:
@@ -138,52 +136,48 @@ class Device:
         for row in plan.rare:
             self.memory.keep(row, values, unavailable, now)
         whole = self.memory.kept | values
-        self._add_parts(whole, unavailable, now)
+        self._add_parts(plan, whole, unavailable, now)
         if refusals:
             # A GPU that gives nothing now, for any other reason than having nothing to give, is in error.
             whole["state"], whole["error"] = "error", f"no reading could be taken: {refusals[0]}"
         return msgspec.structs.replace(self.identity, unavailable=unavailable, **whole)
 
-    def _add_parts(self, whole: dict[str, Any], unavailable: dict[str, str], now: float) -> None:
-        """Add the readings that are not one number from one call."""
-        parts: dict[str, Callable[[], Any]] = {
-            "nvlink_links_up_count": lambda: self._links.up_count(now),
-            "mig_instances": lambda: self._instances.read(now) if whole["mig_enabled"] else [],
-            "xid_errors": self._errors_heard,
+    def _add_parts(self, plan: Plan, whole: dict[str, Any], unavailable: dict[str, str], now: float) -> None:
+        """Add the readings that are not one number from one call; a text in the place of one is the reason."""
+        is_divided = whole.get("mig_enabled")
+        links, instances = self._parts.read(now, plan.room, is_divided=is_divided)
+        heard = self._hearing()
+        if is_divided is None:
+            instances = unavailable.get("mig_enabled", codes.UNSUPPORTED_REASON)
+        parts: dict[str, Any] = {
+            "nvlink_links_up_count": links,
+            "mig_instances": instances,
+            "xid_errors": codes.reason(heard) if isinstance(heard, int) else heard,
         }
         if self._asked.processes:
-            parts["processes"] = lambda: self._processes(whole.get("memory_total_bytes"))
-        if "mig_enabled" not in whole:
-            unavailable["mig_instances"] = unavailable.get("mig_enabled", codes.UNSUPPORTED_REASON)
-            del parts["mig_instances"]
-        for reading, ask in parts.items():
-            try:
-                value, reason = ask(), codes.UNSUPPORTED_REASON
-            except CallError as error:
-                if error.code in codes.ABOUT_THE_SOURCE:
-                    raise
-                value, reason = None, codes.reason(error.code)
-            if value is None:
-                unavailable[reading] = reason
+            parts["processes"] = self._processes(whole.get("memory_total_bytes"))
+        for reading, value in parts.items():
+            if isinstance(value, str):
+                unavailable[reading] = value
             else:
                 whole[reading] = value
-
-    def _errors_heard(self) -> XidErrors:
-        heard = self._hearing()
-        if isinstance(heard, int):
-            raise CallError(heard)
-        return heard
 
     def _hearing(self) -> XidErrors | int:
         """Return the XID errors heard, or NVML's code for why none can be."""
         return self._deaf or (self._listener.refusal if self._listener else 0) or self.memory.heard.errors
 
-    def _processes(self, memory_total_bytes: int | None) -> list[Process]:
-        return [described(process) for process in self._running.read(memory_total_bytes)]
+    def _processes(self, memory_total_bytes: int | None) -> list[Process] | str:
+        try:
+            return [described(process) for process in self._running.read(memory_total_bytes)]
+        except CallError as error:
+            if error.code in codes.ABOUT_THE_SOURCE:
+                raise
+            return codes.reason(error.code)
 
     def _silent_as_a_whole(self, code: int) -> Gpu:
         self.failed_with = code
         self.memory.forget_answers()
+        self._parts.begin_anew()
         self._plan, self._steady_until = None, -inf
         state: GpuState = "lost" if code in codes.LOST else "error"
         since = self.memory.lost_since_ns or time.time_ns() if state == "lost" else None

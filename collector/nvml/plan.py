@@ -1,6 +1,7 @@
 """What is asked of one GPU in the next sample: everything that changes, a little of what hardly does, and nothing that
 the GPU was found not to have."""
 
+import sys
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from math import inf
@@ -20,6 +21,15 @@ RARE_CALLS = 3
 
 ASK_AGAIN_SECONDS = 3600.0
 """For how long a reading that a GPU does not support, or may not show, is not asked for."""
+
+MOST_CALLS = 30
+"""So many calls on one GPU a sample makes at most, except its first: each is the driver's time, and GPUs are many."""
+
+FINDING_CALLS = 2
+"""Of these, what listing the GPUs anew takes for each: its handle and its uuid."""
+
+UNLIMITED = sys.maxsize
+"""The room that there is in the first sample of a GPU, which asks for everything."""
 
 Key = tuple[str, tuple[int, ...]]
 Take = tuple[str, int, Callable[[int], Any] | None]
@@ -73,8 +83,8 @@ class Memory:
 
 class Plan(NamedTuple):
     """The calls; the sheet that they fill in; what is taken from its values, one by one; which of these each call
-    gives; the row that each reading comes from; the rare rows; why other readings are not asked for; and when to plan
-    anew."""
+    gives; the row that each reading comes from; the rare rows; why other readings are not asked for; how many other
+    calls on the GPU the sample has room for; and when to plan anew."""
 
     questions: list[Question]
     sheet: Sheet
@@ -83,6 +93,7 @@ class Plan(NamedTuple):
     rows: dict[str, Read | Field]
     rare: list[Read | Field]
     silent: dict[str, str]
+    room: int
     until: float
 
 
@@ -96,9 +107,12 @@ class Planner:
         self._memory = memory
         self._rows = rows
 
-    def plan(self, now: float) -> Plan:
-        """Return what to ask at this moment."""
+    def plan(self, now: float, others: int) -> Plan:
+        """Return what to ask at this moment, in a sample that makes so many other calls on the GPU."""
+        is_first = not self._memory.due
         rows, silent = self._due_rows(now)
+        if not is_first:
+            rows = self._few_enough(rows, others)
         reads = [row for row in rows if isinstance(row, Read)]
         fields = [row for row in rows if isinstance(row, Field)]
         sheet = Sheet(reads, fields)
@@ -113,8 +127,9 @@ class Planner:
         owners = {reading: row for row in rows for reading in readings(row)}
         reasons = {reading: reason for reading, reason in silent.items() if reading not in owners}
         rare = [row for row in rows if row.is_rare]
+        room = UNLIMITED if is_first else MOST_CALLS - FINDING_CALLS - len(questions)
         until = now if rare else self._next_due(now)
-        return Plan(questions, sheet, _takes(given), _spans(given), owners, rare, reasons, until)
+        return Plan(questions, sheet, _takes(given), _spans(given), owners, rare, reasons, room, until)
 
     def _question(self, function: str, *arguments: Any) -> Question:
         return self._library.question(function, self._index, self._handle, *arguments)
@@ -136,15 +151,16 @@ class Planner:
                 silent |= dict.fromkeys(readings(row), codes.reason(silence.code))
             elif not row.is_rare or self._memory.due.get(row.key, 0.0) <= now:
                 rows.append(row)
-        return self._few_enough(rows), silent
+        return rows, silent
 
-    def _few_enough(self, rows: list[Read | Field]) -> list[Read | Field]:
+    def _few_enough(self, rows: list[Read | Field], others: int) -> list[Read | Field]:
         """Leave out the rare calls that are too many for one sample: those that were due first are made."""
-        due = self._memory.due
-        rare = sorted(
-            (row for row in rows if row.is_rare and isinstance(row, Read)), key=lambda row: due.get(row.key, 0.0)
-        )
-        too_many = {row.key for row in rare[RARE_CALLS:]} if due else set()
+        reads = [row for row in rows if isinstance(row, Read)]
+        rare = sorted((row for row in reads if row.is_rare), key=lambda row: self._memory.due.get(row.key, 0.0))
+        has_fields = len(reads) < len(rows)
+        # One call is left for what is asked part by part, or it would wait for as long as these are due.
+        room = MOST_CALLS - FINDING_CALLS - others - (len(reads) - len(rare)) - has_fields - 1
+        too_many = {row.key for row in rare[max(1, min(RARE_CALLS, room)) :]}
         return [row for row in rows if row.key not in too_many]
 
     def _known(self, row: Read | Field) -> Read | Field:

@@ -1,20 +1,28 @@
 """What is asked when: everything that changes in every sample, the rest rarely, and little of it at once."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from collector.nvml import codes
-from collector.nvml.plan import ASK_AGAIN_SECONDS, RARE_CALLS, RARE_SECONDS
+from collector.nvml.plan import ASK_AGAIN_SECONDS, MOST_CALLS, RARE_CALLS, RARE_SECONDS
 from collector.nvml.sheet import FIELD_VALUES
 from collector.nvml.source import Nvml
 from collector.nvml.table import PCIE_THROUGHPUT_READS, READS
 from tests.fakes import Clock, FakeNvml
+from tests.standin import calls
+from tests.standin.recipes import uint
 
 STEADY = Counter(read.function for read in READS if not read.is_rare) + Counter([FIELD_VALUES])
 RARE = Counter(read.function for read in READS if read.is_rare)
-MOST_CALLS = 30
 INTERVAL_SECONDS = 30.0
+UTILIZATIONS = {
+    "nvmlDeviceGetEncoderUtilization": "encoder",
+    "nvmlDeviceGetDecoderUtilization": "decoder",
+    "nvmlDeviceGetJpgUtilization": "jpeg",
+    "nvmlDeviceGetOfaUtilization": "ofa",
+}
 
 
 class Watched:
@@ -39,6 +47,10 @@ def watched(fake: FakeNvml) -> Watched:
     return Watched(fake)
 
 
+def test_the_most_calls_on_a_gpu_are_thirty() -> None:
+    assert MOST_CALLS == 30
+
+
 def test_a_sample_that_follows_at_once_makes_nineteen_calls_on_a_gpu(watched: Watched) -> None:
     watched.asked()
     assert watched.asked() == STEADY
@@ -60,15 +72,49 @@ def test_what_hardly_changes_is_asked_again_a_little_at_a_time_until_all_of_it_w
     assert not RARE & watched.asked()
 
 
+@pytest.mark.parametrize("instances", [None, 7])
 @pytest.mark.parametrize("links", [0, 4, 18])
 @pytest.mark.parametrize("seconds", [1.0, INTERVAL_SECONDS, 60.0, 600.0])
 def test_no_sample_of_an_hour_after_the_first_makes_more_than_thirty_calls_on_a_gpu(
-    watched: Watched, links: int, seconds: float
+    watched: Watched, instances: int | None, links: int, seconds: float
 ) -> None:
     watched.fake.value("nvlink_link_count", links)
+    watched.fake.mig(0, instances)
     watched.asked()
     samples = [watched.asked(seconds) for _ in range(min(int(3700 / seconds), 1200))]
     assert max(asked.total() for asked in samples) <= MOST_CALLS
+
+
+def test_the_first_sample_of_a_gpu_makes_as_many_as_the_readme_says(watched: Watched) -> None:
+    watched.fake.value("nvlink_link_count", 18)
+    watched.fake.mig(0, 7)
+    made = watched.asked().total()
+    readme = " ".join((Path(__file__).parents[2] / "README.md").read_text().split())
+    assert f"(of a GPU with 18 links and 7 instances by {made} calls)" in readme
+
+
+def test_no_sample_makes_more_in_which_the_gpu_is_partitioned_or_its_instances_change(watched: Watched) -> None:
+    watched.fake.value("nvlink_link_count", 18)
+    watched.asked()
+    samples = []
+    for instances in (7, 0, 7, 3, None, 7):
+        watched.fake.mig(0, instances)
+        samples += [watched.asked(INTERVAL_SECONDS) for _ in range(25)]
+    assert max(asked.total() for asked in samples) <= MOST_CALLS
+
+
+def test_no_sample_makes_more_where_a_partitioned_gpu_tells_its_utilization_and_yet_all_is_asked(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for call, engine in UTILIZATIONS.items():
+        told = uint(f"utilization_{engine}_percent", f"period_{engine}_microseconds")
+        monkeypatch.setitem(calls.DEVICE, call, told)
+    watched.fake.value("nvlink_link_count", 18)
+    watched.fake.mig(0, 7)
+    watched.asked()
+    samples = [watched.asked(INTERVAL_SECONDS) for _ in range(60)]
+    assert max(asked.total() for asked in samples) <= MOST_CALLS
+    assert {*RARE, *UTILIZATIONS, "nvmlDeviceGetNvLinkState"} <= set(sum(samples, Counter()))
 
 
 def test_what_was_read_is_kept_and_what_changed_is_found_within_minutes(watched: Watched) -> None:

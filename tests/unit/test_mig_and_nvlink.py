@@ -2,7 +2,8 @@
 
 import pytest
 
-from collector.nvml.parts import LIST_INSTANCES_SECONDS, MOST_LINKS
+from collector.nvml import codes
+from collector.nvml.parts import LIST_INSTANCES_SECONDS, MOST_LINKS, NOT_LISTED_REASON
 from collector.nvml.plan import RARE_SECONDS
 from collector.nvml.source import Nvml
 from common.gpu import Gpu, MigInstance
@@ -51,16 +52,66 @@ def test_a_divided_gpu_without_instances_has_none(fake: FakeNvml) -> None:
     assert (gpu.mig_enabled, gpu.mig_instances) == (True, [])
 
 
-def test_instances_that_come_and_go_are_found_within_a_minute(fake: FakeNvml, clock: Clock) -> None:
+@pytest.mark.parametrize("counts", [(1, 2, 1), (7, 0, 7)])
+def test_instances_that_come_and_go_are_found_a_minute_and_a_few_samples_later(
+    fake: FakeNvml, clock: Clock, counts: tuple[int, ...]
+) -> None:
+    nvml = Nvml(now=clock)
+    for count in counts:
+        fake.mig(0, count)
+        nvml.sample()
+        clock.now += LIST_INSTANCES_SECONDS
+        gpu = [nvml.sample()[0] for _ in range(12)][-1]
+        assert gpu.mig_instances == [instance(0, number) for number in range(count)]
+
+
+def test_a_gpu_that_is_partitioned_while_it_runs_has_all_its_instances_or_none_with_a_reason(
+    fake: FakeNvml, clock: Clock
+) -> None:
+    nvml = Nvml(now=clock)
+    nvml.sample()
+    fake.mig(0, 7)
+    clock.now += RARE_SECONDS
+    samples = [gpu for gpu in (nvml.sample()[0] for _ in range(25)) if gpu.mig_enabled]
+    waiting = [gpu for gpu in samples if gpu.mig_instances is None]
+    assert {(gpu.state, gpu.unavailable["mig_instances"]) for gpu in waiting} == {("ok", NOT_LISTED_REASON)}
+    whole = [instance(0, number) for number in range(7)]
+    listed = len(samples) - len(waiting)
+    assert listed > 0
+    assert [gpu.mig_instances for gpu in samples] == [None] * len(waiting) + [whole] * listed
+
+
+def test_an_instance_that_takes_the_handle_of_another_is_not_taken_for_it(fake: FakeNvml, clock: Clock) -> None:
     fake.mig(0, 1)
     nvml = Nvml(now=clock)
     nvml.sample()
+    fake.value("mig_uuid", b"MIG-another")
+    fake.value("mig_gpu_instance_id", 11)
+    clock.now += LIST_INSTANCES_SECONDS
+    (found,) = [nvml.sample()[0] for _ in range(12)][-1].mig_instances or []
+    assert (found.uuid, found.gpu_instance_id) == ("MIG-another", 11)
+
+
+@pytest.mark.parametrize("code", [4, 10, 999])
+def test_one_instance_that_cannot_be_opened_is_not_left_out_without_a_word(fake: FakeNvml, code: int) -> None:
     fake.mig(0, 2)
-    clock.now += LIST_INSTANCES_SECONDS
-    assert nvml.sample()[0].mig_instances == [instance(0, 0), instance(0, 1)]
-    fake.mig(0, 1)
-    clock.now += LIST_INSTANCES_SECONDS
-    assert nvml.sample()[0].mig_instances == [instance(0, 0)]
+    fake.fail("nvmlDeviceGetMigDeviceHandleByIndex", code)
+    nvml = Nvml()
+    gpu = nvml.sample()[0]
+    assert (gpu.mig_instances, gpu.unavailable["mig_instances"]) == (None, codes.reason(code))
+    fake.heal()
+    assert [nvml.sample()[0] for _ in range(12)][-1].mig_instances == [instance(0, 0), instance(0, 1)]
+
+
+def test_a_gpu_that_was_lost_and_is_back_has_its_instances_listed_anew(fake: FakeNvml) -> None:
+    fake.mig(0, 2)
+    nvml = Nvml()
+    nvml.sample()
+    fake.lose(0)
+    nvml.sample()
+    fake.mig(0, 3)
+    fake.restore(0)
+    assert nvml.sample()[0].mig_instances == [instance(0, number) for number in range(3)]
 
 
 def test_an_instance_that_is_gone_keeps_no_old_memory(fake: FakeNvml, clock: Clock) -> None:
@@ -90,7 +141,7 @@ def test_a_gpu_that_knows_no_instances_does_not_support_them(fake: FakeNvml) -> 
 
 def _within_minutes(nvml: Nvml, clock: Clock) -> Gpu:
     clock.now += RARE_SECONDS
-    return [nvml.sample()[0] for _ in range(10)][-1]
+    return [nvml.sample()[0] for _ in range(12)][-1]
 
 
 @pytest.mark.parametrize(("links", "up"), [(4, 3), (4, 0), (1, 1), (MOST_LINKS, 12), (MOST_LINKS + 6, MOST_LINKS)])

@@ -156,9 +156,10 @@ def test_the_settings_that_ask_for_readings_exist() -> None:
 def test_the_readme_counts_the_calls_of_a_sample_as_the_table_does() -> None:
     of_one_gpu = sum(not read.is_rare for read in READS) + any(not field.is_rare for field in FIELDS)
     assert f"**What a sample costs.** {of_one_gpu} calls for each GPU" in README
-    assert f"at most {plan.RARE_CALLS} such calls in one, and {parts.LINKS_PER_SAMPLE} NVLink links" in " ".join(
-        README.split()
-    )
+    words = " ".join(README.split())
+    assert f"at most {plan.RARE_CALLS} such calls in one" in words
+    assert f"at most {plan.MOST_CALLS} calls for each GPU and two for the host" in words
+    assert f"`{parts.NOT_LISTED_REASON}`" in README
 
 
 def test_the_identity_table_has_every_field_that_says_who_a_gpu_is_in_the_catalogue_s_words() -> None:
