@@ -1,6 +1,8 @@
 """NVML's error codes (`nvmlReturn_t` in nvml.h): their names, what they are about, and what an operator can do."""
 
 INVALID_ARGUMENT = 2
+NOT_SUPPORTED = 3
+NO_PERMISSION = 4
 NOT_FOUND = 6
 LIBRARY_NOT_FOUND = 12
 GPU_IS_LOST = 15
@@ -64,8 +66,6 @@ NO_FAULTS = frozenset({UNSUPPORTED_REASON, NOT_COLLECTED_REASON})
 """Reasons that say nothing against the GPU."""
 
 IMPLAUSIBLE_REASON = "error: implausible value"
-
-NO_PERMISSION = 4
 
 LASTING = UNSUPPORTED | {NO_PERMISSION}
 """What will hardly be answered otherwise the next time."""

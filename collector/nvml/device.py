@@ -10,7 +10,7 @@ import msgspec
 from collector.nvml import codes
 from collector.nvml.library import CallError, Library
 from collector.nvml.parts import Parts
-from collector.nvml.plan import ASK_AGAIN_SECONDS, Memory, Plan, Planner, Silence, Take, readings
+from collector.nvml.plan import ASK_AGAIN_SECONDS, PROCESSES, Memory, Plan, Planner, Silence, Take, readings
 from collector.nvml.running import Running
 from collector.nvml.table import FIELDS, NOT_AVAILABLE, PCIE_THROUGHPUT_READS, READS, Field, Read
 from collector.nvml.xid import Listener
@@ -61,18 +61,19 @@ class Device:
         self._parts = Parts(library, index, handle)
         self._running = Running(library, index, handle)
         self._listener: Listener | None = None
-        self._deaf = 0
+        self._deaf, self._deaf_until = 0, -inf
 
     @property
     def key(self) -> str:
         """What it is known by: its uuid, or its index as long as it has not told."""
         return self.identity.uuid or f"index {self.identity.index}"
 
-    def listen(self, listener: Listener) -> None:
+    def listen(self, listener: Listener, now: float) -> None:
         """Hear this GPU's XID errors from now on, if it can be heard."""
-        if self.handle is not None:
+        if self.handle is not None and now >= self._deaf_until:
             self._listener = listener
             self._deaf = listener.listen(self.identity.index, self.handle, self.memory.heard)
+            self._deaf_until = now + ASK_AGAIN_SECONDS if self._deaf in codes.LASTING else now
 
     def read(self, now: float) -> Gpu:
         """Return this GPU with every reading that it would give.
@@ -113,7 +114,7 @@ class Device:
         self.failed_with = 0 if taken else next((c for c in refused.values() if c not in codes.UNSUPPORTED), 0)
         unavailable = self._asked.left_out | plan.silent
         for reading, value in odd:
-            unavailable[reading] = self._reason(plan.rows[reading], value, now)
+            unavailable[reading] = self._reason(plan.rows[reading], value, now, is_answering=bool(taken))
         if any(_has_other_call(plan.rows[reading]) and -value in codes.UNSUPPORTED for reading, value in odd):
             return self._ask(now)
         gpu = self._sealed(plan, taken, unavailable, now)
@@ -122,11 +123,13 @@ class Device:
         self._steady_until = min(plan.until, self._parts.due) if holds else -inf
         return gpu
 
-    def _reason(self, row: Read | Field, value: int, now: float) -> str:
+    def _reason(self, row: Read | Field, value: int, now: float, *, is_answering: bool) -> str:
         """Return why a value is no reading; below zero it is minus the code by which NVML refused it."""
         if value >= 0:
             return codes.UNSUPPORTED_REASON if value in NOT_AVAILABLE else codes.IMPLAUSIBLE_REASON
-        if -value in codes.LASTING:
+        # A driver that answers other calls on the handle does not know the argument, and will not until it is another.
+        is_unknown = -value == codes.INVALID_ARGUMENT and bool(row.key[1]) and is_answering
+        if is_unknown or -value in codes.LASTING:
             self.memory.silences[row.key] = Silence(now + ASK_AGAIN_SECONDS, -value)
             self._plan = None
         return codes.reason(-value)
@@ -155,7 +158,7 @@ class Device:
             "xid_errors": codes.reason(heard) if isinstance(heard, int) else heard,
         }
         if self._asked.processes:
-            parts["processes"] = self._processes(whole.get("memory_total_bytes"))
+            parts["processes"] = self._processes(whole.get("memory_total_bytes"), now)
         for reading, value in parts.items():
             if isinstance(value, str):
                 unavailable[reading] = value
@@ -166,12 +169,17 @@ class Device:
         """Return the XID errors heard, or NVML's code for why none can be."""
         return self._deaf or (self._listener.refusal if self._listener else 0) or self.memory.heard.errors
 
-    def _processes(self, memory_total_bytes: int | None) -> list[Process] | str:
+    def _processes(self, memory_total_bytes: int | None, now: float) -> list[Process] | str:
+        silence = self.memory.silences.get(PROCESSES)
+        if silence is not None and now < silence.until:
+            return codes.reason(silence.code)
         try:
             return [described(process) for process in self._running.read(memory_total_bytes)]
         except CallError as error:
             if error.code in codes.ABOUT_THE_SOURCE:
                 raise
+            if error.code in codes.LASTING:
+                self.memory.silences[PROCESSES] = Silence(now + ASK_AGAIN_SECONDS, error.code)
             return codes.reason(error.code)
 
     def _silent_as_a_whole(self, code: int) -> Gpu:

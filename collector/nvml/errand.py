@@ -6,6 +6,7 @@ from math import inf
 
 from collector.nvml import codes
 from collector.nvml.library import CallError
+from collector.nvml.plan import ASK_AGAIN_SECONDS
 
 
 class Errand:
@@ -26,7 +27,8 @@ class Errand:
         self.due, self.failure, self._steps = -inf, 0, None
 
     def go_on(self, now: float, room: int) -> int:
-        """Make at most `room` calls; return how many. A call that fails ends it, until the next sample.
+        """Make at most `room` calls; return how many. A call that fails ends it, until the next sample, or for as long
+        as what is not supported or not permitted is not asked for.
 
         Raises:
             CallError: with a code about the source.
@@ -40,7 +42,8 @@ class Errand:
         except CallError as error:
             if error.code in codes.ABOUT_THE_SOURCE:
                 raise
-            self.failure, self.due, self._steps = error.code, now, None
+            self.failure, self._steps = error.code, None
+            self.due = now + ASK_AGAIN_SECONDS if error.code in codes.LASTING else now
             return made + 1
         if made < room:
             self.failure, self.due, self._steps = 0, max(now, self._began + self._seconds), None

@@ -47,7 +47,7 @@ class Gpus:
         count = self._library.call("nvmlDeviceGetCount", None)
         now = self._now()
         if count != self._count or now >= self._discover_at:
-            self._discover(count)
+            self._discover(count, now)
             self._count = count
             is_whole = all(device.handle is not None and device.identity.uuid for device in self._devices.values())
             self._discover_at = now + (DISCOVER_SECONDS if is_whole else DISCOVER_MISSING_SECONDS)
@@ -57,14 +57,14 @@ class Gpus:
             raise CallError(next(iter(self._devices.values())).failed_with)
         return gpus
 
-    def _discover(self, count: int) -> None:
+    def _discover(self, count: int, now: float) -> None:
         found = [self._find(index) for index in range(count)]
         devices = sorted([*found, *self._gone(found)], key=lambda device: device.identity.index)
         earlier, self._devices = self._devices, {device.key: device for device in devices}
         for key in earlier.keys() & self._devices.keys():
             self._devices[key].memory = earlier[key].memory
         for device in self._devices.values():
-            device.listen(self._listener)
+            device.listen(self._listener, now)
 
     def _find(self, index: int) -> Device:
         """Return the GPU at an index: the one that is known, a new one, or, if it cannot be opened, the fault."""

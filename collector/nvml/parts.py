@@ -75,16 +75,14 @@ class Links:
         self._library = library
         self._index = index
         self._handle = handle
-        self._count: int | None = None
+        self._count = 0
 
     def up_count(self) -> int | str:
         """Return how many links were up when they were counted last, or why that is not known."""
-        if self.errand.failure:
-            return codes.reason(self.errand.failure)
-        return codes.UNSUPPORTED_REASON if self._count is None else self._count
+        return codes.reason(self.errand.failure) if self.errand.failure else self._count
 
     def _walk(self) -> Iterator[None]:
-        """Count them; the first that there is not is their end."""
+        """Count them; the first that there is not is their end. A GPU that has not even one does not support them."""
         states: list[int] = []
         for link in range(MOST_LINKS):
             state = self._state(link)
@@ -92,7 +90,9 @@ class Links:
             if state is None:
                 break
             states.append(state)
-        self._count = sum(states) if states else None
+        if not states:
+            raise CallError(codes.NOT_SUPPORTED)
+        self._count = sum(states)
 
     def _state(self, link: int) -> int | None:
         function = "nvmlDeviceGetNvLinkState"

@@ -25,13 +25,15 @@ ASK_AGAIN_SECONDS = 3600.0
 MOST_CALLS = 30
 """So many calls on one GPU a sample makes at most, except its first: each is the driver's time, and GPUs are many."""
 
-FINDING_CALLS = 2
-"""Of these, what listing the GPUs anew takes for each: its handle and its uuid."""
+FINDING_CALLS = 3
+"""Of these, what listing the GPUs anew takes for each: its handle, its uuid, and to hear its errors if that failed."""
 
 UNLIMITED = sys.maxsize
 """The room that there is in the first sample of a GPU, which asks for everything."""
 
 Key = tuple[str, tuple[int, ...]]
+PROCESSES: Key = "processes", ()
+"""What is no row of the table, but can be as silent."""
 Take = tuple[str, int, Callable[[int], Any] | None]
 """A reading, the largest value of it that can be true, and what is made of the value (None: it is the reading)."""
 

@@ -5,40 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from collector.nvml import codes
-from collector.nvml.plan import ASK_AGAIN_SECONDS, MOST_CALLS, RARE_CALLS, RARE_SECONDS
-from collector.nvml.sheet import FIELD_VALUES
-from collector.nvml.source import Nvml
-from collector.nvml.table import PCIE_THROUGHPUT_READS, READS
-from tests.fakes import Clock, FakeNvml
+from collector.nvml.plan import MOST_CALLS, RARE_CALLS, RARE_SECONDS
+from collector.nvml.table import PCIE_THROUGHPUT_READS
+from tests.fakes import FakeNvml
 from tests.standin import calls
 from tests.standin.recipes import uint
+from tests.watched import INTERVAL_SECONDS, RARE, STEADY, Watched
 
-STEADY = Counter(read.function for read in READS if not read.is_rare) + Counter([FIELD_VALUES])
-RARE = Counter(read.function for read in READS if read.is_rare)
-INTERVAL_SECONDS = 30.0
 UTILIZATIONS = {
     "nvmlDeviceGetEncoderUtilization": "encoder",
     "nvmlDeviceGetDecoderUtilization": "decoder",
     "nvmlDeviceGetJpgUtilization": "jpeg",
     "nvmlDeviceGetOfaUtilization": "ofa",
 }
-
-
-class Watched:
-    """One source whose clock is moved by hand, and what it asks of the first GPU."""
-
-    def __init__(self, fake: FakeNvml, *, pcie_throughput: bool = False, processes: bool = False) -> None:
-        self.clock = Clock()
-        self.fake = fake
-        self.nvml = Nvml(now=self.clock, pcie_throughput=pcie_throughput, processes=processes)
-
-    def asked(self, seconds: float = 0.0, gpu: int = 0) -> "Counter[str]":
-        """Take a sample, so many seconds after the last, and return the calls on one GPU."""
-        self.clock.now += seconds
-        self.fake.calls.clear()
-        self.nvml.sample()
-        return Counter(call for call, on in self.fake.calls if on == gpu)
 
 
 @pytest.fixture
@@ -144,26 +123,6 @@ def test_rare_readings_that_always_fail_do_not_keep_the_others_from_being_asked(
     assert all(asked[call] == RARE[call] for call in RARE if call not in failing)
 
 
-@pytest.mark.parametrize("code", sorted(codes.LASTING))
-@pytest.mark.parametrize("call", ["nvmlDeviceGetPowerUsage", "nvmlDeviceGetEccMode", "nvmlDeviceGetFieldValues"])
-def test_what_is_not_supported_or_not_allowed_is_asked_once_an_hour(watched: Watched, call: str, code: int) -> None:
-    watched.fake.fail(call, code, gpu=0)
-    assert watched.asked()[call] == 1
-    assert not any(watched.asked(60)[call] for _ in range(int(ASK_AGAIN_SECONDS / 60) - 1))
-    watched.fake.heal()
-    assert sum(watched.asked(10)[call] for _ in range(RARE.total())) >= 1
-    assert set(watched.nvml.sample()[0].unavailable.values()) == {"not_collected"}
-
-
-def test_a_field_that_is_not_supported_is_left_out_of_the_call(watched: Watched) -> None:
-    watched.fake.fail("field:82", 3)
-    watched.asked()
-    watched.fake.heal()
-    assert watched.nvml.sample()[0].unavailable["temperature_memory_celsius"] == "unsupported"
-    watched.clock.now += ASK_AGAIN_SECONDS
-    assert watched.nvml.sample()[0].temperature_memory_celsius == 46
-
-
 def test_all_is_planned_once_and_not_in_every_sample_however_much_is_not_supported(watched: Watched) -> None:
     for call in ("nvmlDeviceGetPowerUsage", "nvmlDeviceGetEccMode", "nvmlDeviceGetTemperatureThreshold"):
         watched.fake.fail(call, 3)
@@ -175,24 +134,6 @@ def test_all_is_planned_once_and_not_in_every_sample_however_much_is_not_support
         watched.asked(0.1)
         plans.append(device._plan)
     assert len({id(plan) for plan in plans}) == 1
-
-
-def test_everything_is_asked_again_after_the_driver_was_reloaded(watched: Watched) -> None:
-    watched.fake.fail("nvmlDeviceGetPowerUsage", 3)
-    watched.asked()
-    watched.asked()
-    watched.fake.reload()
-    assert watched.asked() >= STEADY + RARE
-
-
-def test_everything_is_asked_again_of_a_gpu_that_was_lost_and_returned(watched: Watched) -> None:
-    watched.fake.fail("nvmlDeviceGetPowerUsage", 3)
-    watched.asked()
-    watched.fake.lose(0)
-    watched.asked()
-    watched.fake.heal()
-    assert watched.asked() >= STEADY + RARE
-    assert not RARE & watched.asked(gpu=1)
 
 
 def test_the_blocking_calls_are_made_only_where_a_setting_asks_for_them(fake: FakeNvml) -> None:

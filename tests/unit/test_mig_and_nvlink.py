@@ -4,7 +4,7 @@ import pytest
 
 from collector.nvml import codes
 from collector.nvml.parts import LIST_INSTANCES_SECONDS, MOST_LINKS, NOT_LISTED_REASON
-from collector.nvml.plan import RARE_SECONDS
+from collector.nvml.plan import ASK_AGAIN_SECONDS, RARE_SECONDS
 from collector.nvml.source import Nvml
 from common.gpu import Gpu, MigInstance
 from tests.builders import NOT_COLLECTED
@@ -93,13 +93,16 @@ def test_an_instance_that_takes_the_handle_of_another_is_not_taken_for_it(fake: 
 
 
 @pytest.mark.parametrize("code", [4, 10, 999])
-def test_one_instance_that_cannot_be_opened_is_not_left_out_without_a_word(fake: FakeNvml, code: int) -> None:
+def test_one_instance_that_cannot_be_opened_is_not_left_out_without_a_word(
+    fake: FakeNvml, clock: Clock, code: int
+) -> None:
     fake.mig(0, 2)
     fake.fail("nvmlDeviceGetMigDeviceHandleByIndex", code)
-    nvml = Nvml()
+    nvml = Nvml(now=clock)
     gpu = nvml.sample()[0]
     assert (gpu.mig_instances, gpu.unavailable["mig_instances"]) == (None, codes.reason(code))
     fake.heal()
+    clock.now += ASK_AGAIN_SECONDS if code in codes.LASTING else 0
     assert [nvml.sample()[0] for _ in range(12)][-1].mig_instances == [instance(0, 0), instance(0, 1)]
 
 
