@@ -1,7 +1,7 @@
 """Who is there. One GPU that fails never keeps another from being read, and one that was seen stays listed."""
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any
 
@@ -61,9 +61,10 @@ class Gpus:
         found = [self._find(index) for index in range(count)]
         devices = sorted([*found, *self._gone(found)], key=lambda device: device.identity.index)
         earlier, self._devices = self._devices, {device.key: device for device in devices}
-        for key in earlier.keys() & self._devices.keys():
-            self._devices[key].memory = earlier[key].memory
-        for device in self._devices.values():
+        for key, device in self._devices.items():
+            before = earlier.get(key) or _nameless(earlier.values(), device.handle)
+            if before is not None:
+                device.memory = before.memory
             device.listen(self._listener, now)
 
     def _find(self, index: int) -> Device:
@@ -102,6 +103,11 @@ class Gpus:
         if nameless.identity.pci_bus_id is not None:
             return nameless.identity.pci_bus_id == known.identity.pci_bus_id
         return count == self._count and nameless.identity.index == known.identity.index
+
+
+def _nameless(known: Iterable[Device], handle: Any) -> Device | None:
+    """Return the GPU behind the handle that had not said who it is, None if there was none."""
+    return next((device for device in known if not device.identity.uuid and _is_same(device.handle, handle)), None)
 
 
 def _is_same(known: Any, handle: Any) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from collector.nvml import gpus, xid
 from collector.nvml.source import Nvml
 from common.gpu import Xid, XidErrors
-from tests.fakes import FakeNvml
+from tests.fakes import Clock, FakeNvml
 from tests.standin import StandIn
 
 NOTHING = XidErrors(counts={}, last=None)
@@ -89,6 +89,22 @@ def test_nothing_resets_through_a_reload_a_loss_or_a_change_of_places(
     fake.xid(0, 63)
     assert heard(nvml, gpu=1).counts == {"63": 3}
     assert heard(nvml, gpu=0) == NOTHING
+
+
+def test_nothing_resets_when_a_gpu_says_who_it_is_only_later(fake: FakeNvml) -> None:
+    clock = Clock()
+    fake.fail("nvmlDeviceGetUUID", 10, gpu=0)
+    nvml = Nvml(now=clock)
+    assert nvml.sample()[0].uuid is None
+    fake.xid(0, 79)
+    nvml.sample()
+    fake.heal()
+    fake.xid(0, 79)
+    clock.now += gpus.DISCOVER_SECONDS
+    first, second = nvml.sample()
+    assert first.uuid is not None
+    assert first.xid_errors is not None
+    assert (first.xid_errors.counts, second.xid_errors) == ({"79": 2}, NOTHING)
 
 
 def test_a_gpu_that_reports_without_end_does_not_keep_the_sample_from_its_end(fake: FakeNvml) -> None:
