@@ -1,4 +1,4 @@
-"""Measures everything and prints one table: `python -m tests.benchmarks [--json]`. Takes about a minute.
+"""Measures everything and prints one table: `python -m tests.benchmarks [--json]`. Takes about three minutes.
 
 Ends with status 0 also when a promise is missed: the table says so, and it is the reader who judges.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from tests.benchmarks import feed, memory, rest, sample, wire
+from tests.benchmarks import feed, listen, memory, rest, sample, wire
 from tests.benchmarks.load import strongest
 from tests.benchmarks.table import Row, summary, text
 from tests.standin import build, has_compiler
@@ -45,6 +45,7 @@ def _measured(library: Path) -> Iterable[Row]:
         "sample": lambda: sample.rows(library),
         f"rest, by {client}": lambda: rest.rows(client, load),
         "feed": feed.rows,
+        "listeners": listen.rows,
         "memory": lambda: memory.rows(library),
         "wire": wire.rows,
     }

@@ -12,7 +12,25 @@ from api.routes import METRICS_PATH
 
 _WRK_SECONDS = 1  # the least that it takes
 _SCALE = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-_REQUEST = f"GET {METRICS_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+
+
+class Question(NamedTuple):
+    """What is asked, of the server on a port of the loopback address; with a token if one is given."""
+
+    port: int
+    path: str = METRICS_PATH
+    token: str = ""
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """Header lines."""
+        return (f"Authorization: Bearer {self.token}",) if self.token else ()
+
+    @property
+    def raw(self) -> bytes:
+        """The request."""
+        lines = [f"GET {self.path} HTTP/1.1", "Host: 127.0.0.1", *self.headers, "", ""]
+        return "\r\n".join(lines).encode()
 
 
 class Served(NamedTuple):
@@ -22,8 +40,8 @@ class Served(NamedTuple):
     p99_milliseconds: float
 
 
-#: Puts load on a port of the loopback address, over so many connections that are kept open.
-Load: TypeAlias = Callable[[int, int], Served]
+#: Asks a question again and again, over so many connections that are kept open.
+Load: TypeAlias = Callable[[Question, int], Served]
 
 
 def strongest() -> tuple[str, Load]:
@@ -33,14 +51,15 @@ def strongest() -> tuple[str, Load]:
     return "an asyncio client, which is slow itself (install wrk)", AsyncioClient(seconds=1.0)
 
 
-def wrk(port: int, connections: int) -> Served:
+def wrk(question: Question, connections: int) -> Served:
     """Load by wrk.
 
     Raises:
         RuntimeError: not every answer was a 200.
     """
-    url = f"http://127.0.0.1:{port}{METRICS_PATH}"
-    command = ["wrk", "--latency", "-t1", f"-c{connections}", f"-d{_WRK_SECONDS}s", url]
+    url = f"http://127.0.0.1:{question.port}{question.path}"
+    headers = [f"-H{line}" for line in question.headers]
+    command = ["wrk", "--latency", "-t1", f"-c{connections}", f"-d{_WRK_SECONDS}s", *headers, url]
     told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     per_second = re.search(r"Requests/sec:\s+([0-9.]+)", told)
     p99 = re.search(r"99%\s+([0-9.]+)(us|ms|s)", told)
@@ -55,27 +74,27 @@ class AsyncioClient:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    def __call__(self, port: int, connections: int) -> Served:
+    def __call__(self, question: Question, connections: int) -> Served:
         """Load, from an event loop of its own.
 
         Raises:
             RuntimeError: an answer was no 200, or a connection ended.
         """
-        return asyncio.run(self._load(port, connections))
+        return asyncio.run(self._load(question, connections))
 
-    async def _load(self, port: int, connections: int) -> Served:
+    async def _load(self, question: Question, connections: int) -> Served:
         until = time.perf_counter() + self._seconds
-        each = await asyncio.gather(*(_ask_until(until, port) for _ in range(connections)))
+        each = await asyncio.gather(*(_ask_until(until, question) for _ in range(connections)))
         latencies = sorted(latency for one in each for latency in one)
         return Served(len(latencies) / self._seconds, latencies[len(latencies) * 99 // 100] * 1e3)
 
 
-async def _ask_until(until: float, port: int) -> list[float]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def _ask_until(until: float, question: Question) -> list[float]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", question.port)
     latencies: list[float] = []
     while not latencies or time.perf_counter() < until:
         began = time.perf_counter()
-        writer.write(_REQUEST)
+        writer.write(question.raw)
         await _read_answer(reader)
         latencies.append(time.perf_counter() - began)
     writer.close()

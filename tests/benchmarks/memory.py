@@ -2,7 +2,6 @@
 
 import asyncio
 import http.client
-import re
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
@@ -13,7 +12,15 @@ from api.subscriber import Subscriber
 from common.clock import elapsed_seconds
 from common.settings import PREFIX
 from common.snapshot import Snapshot
-from tests.benchmarks.surroundings import GPUS, START_SECONDS, driver, free_port, running, wait_for
+from tests.benchmarks.surroundings import (
+    GPUS,
+    START_SECONDS,
+    driver,
+    free_port,
+    resident_mebibytes,
+    running,
+    wait_for,
+)
 from tests.benchmarks.table import Promise, Row, figure
 
 PROMISED_COLLECTOR, PROMISED_API = Promise(36), Promise(45)
@@ -31,7 +38,7 @@ def rows(library: Path, samples: int = 100) -> list[Row]:
         wait_for(port, api)
         asyncio.run(_hear(feed, samples))
         _ask(port)
-        held = [_resident_mebibytes(process.pid) for process in (collector, api)]
+        held = [resident_mebibytes(process.pid) for process in (collector, api)]
     how = f"memory: VmRSS in MiB of 2^20 bytes, after {samples} samples of 8 GPUs and one request"
     return [
         figure("memory of the collector", "MiB", held[:1], PROMISED_COLLECTOR, how),
@@ -77,8 +84,3 @@ def _ask(port: int) -> None:
         body = answer.read()
     if answer.status != http.HTTPStatus.OK or body.count(b'"gpu-') != GPUS:
         raise RuntimeError(f"{answer.status}: {body!r}")
-
-
-def _resident_mebibytes(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(re.findall(r"VmRSS:\s+([0-9]+) kB", status)[0]) / 2**10

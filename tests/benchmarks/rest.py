@@ -1,37 +1,59 @@
-"""Requests per second of the API beside a bare Tornado handler: each in its own process, both on one core, the load
-on another."""
+"""Requests per second of the API beside a bare Tornado handler: each in its own process, all on one core, the load on
+another, and one of them asked at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from typing import NamedTuple
 
 from api.routes import METRICS_PATH
-from tests.benchmarks.load import Load, Served
+from tests.benchmarks.load import Load, Question, Served
 from tests.benchmarks.rounds import Compared, compared, take_turns
-from tests.benchmarks.servers import BARE, OURS
+from tests.benchmarks.servers import BARE, GUARDED, OURS, SCRAPE_PATH, TOKEN
 from tests.benchmarks.surroundings import free_port, pinned, running, wait_for
 from tests.benchmarks.table import Promise, Row, ratio
 
 CONNECTIONS = (1, 16, 64)
-PROMISED = {16: Promise(1.0, is_least=True)}
-"""By the number of connections."""
+_NO_WORSE = Promise(1.0)
+
+
+class _Kind(NamedTuple):
+    """What is asked, of which server, and what is promised of its requests per second with 16 and 64 connections; that
+    its p99 is no worse is promised where that is."""
+
+    name: str
+    server: str
+    path: str
+    promise: Promise
+    token: str = ""
+    promises_p99: bool = False
+
+
+_KINDS = (
+    _Kind("REST", OURS, METRICS_PATH, Promise(1.7, is_least=True), promises_p99=True),
+    _Kind("with a token", GUARDED, METRICS_PATH, Promise(1.7, is_least=True), TOKEN, promises_p99=True),
+    _Kind("scrape", OURS, SCRAPE_PATH, Promise(1.2, is_least=True)),
+)
+_PROMISED_FROM_CONNECTIONS = 16
 
 
 def rows(client: str, load: Load, connections: Sequence[int] = CONNECTIONS, rounds: int = 5) -> list[Row]:
-    """Measure requests per second, then latency, at each number of connections; `client` says what `load` is."""
+    """Measure requests per second, then latency, of each kind at each number of connections; `client` says what `load`
+    is."""
+    how = f"{METRICS_PATH}, the same with a token, and a scrape of {SCRAPE_PATH}, each against a bare Tornado"
+    how = f"REST: {how} RequestHandler with the same bytes; client: {client}"
+    rates, p99s = [], []
     with ExitStack() as stack:
-        ours, bare = (_started(kind, stack) for kind in (OURS, BARE))
+        ports = {server: _started(server, stack) for server in (OURS, GUARDED, BARE)}
         stack.enter_context(pinned(-1))
-        turns = {count: _turns(rounds, load, ours, bare, count) for count in connections}
-    how = f"REST: {METRICS_PATH} against a bare Tornado RequestHandler with the same bytes; client: {client}"
-    rates = [
-        ratio(f"REST, {_connections(count)}", "req/s", _rates(pairs), PROMISED.get(count), how)
-        for count, pairs in turns.items()
-    ]
-    return rates + [ratio(f"REST p99, {_connections(count)}", "ms", _p99s(pairs)) for count, pairs in turns.items()]
-
-
-def _connections(count: int) -> str:
-    return f"{count} connection{'' if count == 1 else 's'}"
+        for kind in _KINDS:
+            for count in connections:
+                rate, p99 = _compared(_turns(kind, ports, load, count, rounds))
+                is_promised = count >= _PROMISED_FROM_CONNECTIONS
+                name = f"{count} connection{'' if count == 1 else 's'}"
+                rates.append(ratio(f"{kind.name}, {name}", "req/s", rate, kind.promise if is_promised else None, how))
+                promise = _NO_WORSE if is_promised and kind.promises_p99 else None
+                p99s.append(ratio(f"{kind.name} p99, {name}", "ms", p99, promise))
+    return rates + p99s
 
 
 def _started(kind: str, stack: ExitStack) -> int:
@@ -42,13 +64,12 @@ def _started(kind: str, stack: ExitStack) -> int:
     return port
 
 
-def _turns(rounds: int, load: Load, ours: int, bare: int, count: int) -> list[tuple[Served, Served]]:
+def _turns(kind: _Kind, ports: Mapping[str, int], load: Load, count: int, rounds: int) -> list[tuple[Served, Served]]:
+    ours, bare = Question(ports[kind.server], kind.path, kind.token), Question(ports[BARE], kind.path)
     return take_turns(rounds, lambda: load(ours, count), lambda: load(bare, count))
 
 
-def _rates(pairs: list[tuple[Served, Served]]) -> Compared:
-    return compared([(one.per_second, other.per_second) for one, other in pairs])
-
-
-def _p99s(pairs: list[tuple[Served, Served]]) -> Compared:
-    return compared([(one.p99_milliseconds, other.p99_milliseconds) for one, other in pairs])
+def _compared(pairs: list[tuple[Served, Served]]) -> tuple[Compared, Compared]:
+    """Return requests per second, and the time within which 99 of 100 were answered."""
+    rates = compared([(one.per_second, other.per_second) for one, other in pairs])
+    return rates, compared([(one.p99_milliseconds, other.p99_milliseconds) for one, other in pairs])

@@ -1,6 +1,7 @@
 """Where a measurement runs: processes of its own, cores, ports, and an environment without the operator's settings."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -95,3 +96,14 @@ def pinned(place: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, cores)
+
+
+def resident_mebibytes(pid: int) -> float:
+    """Return a process's resident memory in MiB of 2^20 bytes; Linux only."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.findall(r"VmRSS:\s+([0-9]+) kB", status)[0]) / 2**10
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process's threads have used, to the nanosecond; Linux only."""
+    return sum(int(one.read_text().split()[0]) for one in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9

@@ -9,7 +9,7 @@ import pytest
 
 from collector.nvml.source import Nvml
 from collector.nvml.table import READS
-from tests.benchmarks import feed, memory, rest, sample, table, wire
+from tests.benchmarks import feed, listen, memory, rest, sample, table, wire
 from tests.benchmarks.__main__ import as_json
 from tests.benchmarks.calls import steady_calls
 from tests.benchmarks.load import AsyncioClient
@@ -46,10 +46,16 @@ def test_the_bare_calls_are_the_bindings_wherever_it_has_a_function(standin: Sta
 
 def test_the_api_is_measured_beside_a_bare_handler() -> None:
     rows = rest.rows("ours", AsyncioClient(seconds=0.02), connections=(1, 16), rounds=1)
-    measured = _measured(rows)
-    assert [name for name in measured if "p99" not in name] == ["REST, 1 connection", "REST, 16 connections"]
-    assert _promises(rows) == ["at least 1"]
-    assert str(measured["REST, 16 connections"].promise) == "at least 1"
+    rates = [name for name in _measured(rows) if "p99" not in name]
+    kinds = ("REST", "with a token", "scrape")
+    assert rates == [f"{kind}, {count}" for kind in kinds for count in ("1 connection", "16 connections")]
+    assert _promises(rows) == ["at least 1.7", "at least 1.7", "at least 1.2", "at most 1", "at most 1"]
+
+
+def test_what_listeners_cost_is_measured() -> None:
+    rows = listen.rows(listeners=(1, 3), snapshots=3, interval_seconds=0.05)
+    assert len(_measured(rows)) == 6
+    assert _promises(rows) == ["at most 1000", "at most 1000"]
 
 
 def test_the_way_to_a_new_body_is_measured_beside_a_bare_hop() -> None:
