@@ -222,11 +222,18 @@ class _Http(HTTPServer):
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         if cast("Server", self.request_callback).open(stream):
+            # Tornado turns Nagle's algorithm off and on again for each answer, at two system calls. It stays off.
+            stream.set_nodelay(True)
+            stream.set_nodelay = _leave_it  # type: ignore[method-assign]  # there is no setting for it
             super().handle_stream(stream, address)
 
     def on_close(self, server_conn: object) -> None:
         super().on_close(server_conn)
         cast("Server", self.request_callback).on_close(server_conn)
+
+
+def _leave_it(value: bool) -> None:  # noqa: FBT001 -- Tornado's signature
+    """Change nothing."""
 
 
 def _fault(start: RequestStartLine) -> Answer:
