@@ -1,7 +1,15 @@
 """Process two: receives snapshots and answers questions about them.
 
-`subscriber` receives frames; `cache` keeps each host's latest snapshot and knows how old it is; `selection` judges
-which hosts may be shown now, and `responses` what may honestly be said of them; `rendered` keeps that as bytes;
-`answers` finds what was asked, with `remembered` for what is asked again; `app` only carries the words, and
-`connections` keeps them to a number. `seldom` is how what happens often is logged.
+`subscriber` receives frames; `cache` keeps each host's latest snapshot and knows how old it is, `history` what was
+before; `stream` makes events of what is news. `selection` judges which hosts may be shown now, `reports` how each one
+is, and `responses` what may honestly be said of them; `wanted` is which GPUs, `rendered` keeps it as bytes. `scraping`
+says the same in Prometheus's language, which `prometheus` writes.
+
+`routes` is the table of all paths, from which `openapi` derives; `parameters` reads queries, with `remembered` for what
+is asked again; `resources` answers, `page` with files. `access` knows who may ask: `tokens` and `tls` are loaded anew
+by `reloading`. `answers` is the way through all this, and an `answer` comes out, `conditional` on what the client has.
+
+Then comes Tornado, which only carries the words: `app` is the server, `exchange` one request, `listeners` are those of
+the stream, `naming` checks the host that is meant, and `connections` keeps all to a number. `seldom` is how what
+happens often is logged.
 """

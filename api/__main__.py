@@ -10,13 +10,13 @@ from api.answers import Answers
 from api.app import Server
 from api.cache import Cache
 from api.connections import raise_file_limit
-from api.history import History
+from api.history.store import History
 from api.openapi import description
 from api.reloading import Reloading
 from api.resources import Resources
+from api.scraping.tally import Tally
 from api.stream import Stream
 from api.subscriber import Subscriber
-from api.tally import Tally
 from api.tls import Certificate
 from api.tokens import Tokens
 from common import process

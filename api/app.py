@@ -28,8 +28,8 @@ from api.connections import Connections, Unread, most_connections
 from api.exchange import MAX_BODY_BYTES, Exchange
 from api.listeners import Listeners
 from api.naming import wanted_target
+from api.scraping.tally import Tally
 from api.stream import Stream
-from api.tally import Tally
 from common.endpoint import is_loopback
 
 _log = logging.getLogger(__name__)

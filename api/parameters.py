@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args
 from urllib.parse import parse_qsl
 
 from api.answer import Refusal, refusal
-from api.series import MOST_STEP_SECONDS
+from api.history.series import MOST_STEP_SECONDS
 from api.wanted import Bound, Order, Wanted
 from common.gpu import NUMERIC, READINGS, GpuState
 

@@ -13,11 +13,11 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.samples import Sample
 
-from api.dcgm import dcgm_families
-from api.families import Family, Series, Told, of_unit
-from api.gpu_families import gpu_families
-from api.host_families import host_families
 from api.reports import Report
+from api.scraping.dcgm import dcgm_families
+from api.scraping.families import Family, Series, Told, of_unit
+from api.scraping.gpus import gpu_families
+from api.scraping.hosts import host_families
 
 
 class Exposition(NamedTuple):

@@ -11,7 +11,8 @@ from api import parameters
 from api.answer import Answer, Content, Follow, Later, Refusal, json_answer, json_content, refusal
 from api.cache import Cache
 from api.conditional import conditional
-from api.history import History
+from api.history.series import HistoryQuery, Selected, TooMuch
+from api.history.store import History
 from api.prometheus import Own
 from api.rendered import Bodies, Choice, Making, Rendered
 from api.reports import reports
@@ -19,9 +20,8 @@ from api.responses.errors import StatusBody, not_fresh_body
 from api.responses.gpus import gpu_body, gpus_body
 from api.responses.hosts import hosts_body
 from api.responses.metrics import metrics_body
-from api.scrapes import MAX_HOSTS_MERGED, Scrape, Scrapes
+from api.scraping.scrapes import MAX_HOSTS_MERGED, Scrape, Scrapes
 from api.selection import Chosen, NotFresh, Selection, select, unready
-from api.series import HistoryQuery, Selected, TooMuch
 from api.wanted import EVERYTHING, Wanted
 from common.gpu import Gpu
 

@@ -7,13 +7,13 @@ from msgspec import Struct
 
 from api import parameters
 from api.answer import JSON, Answer, Follow, Later
+from api.history.series import HistoryBody
 from api.parameters import Parameter
 from api.resources import Asked, Resources
 from api.responses.errors import StatusBody
 from api.responses.gpus import GpuBody, GpusBody
 from api.responses.hosts import HostsBody
 from api.responses.metrics import MetricsBody
-from api.series import HistoryBody
 
 MONITORING = "/api/v1/monitoring"
 METRICS_PATH = f"{MONITORING}/gpu-metrics"

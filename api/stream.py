@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from api.cache import Cache
-from api.history import History
+from api.history.store import History
 from api.responses.gpus import gpus_body
 from api.selection import Chosen, Selection
 from common.snapshot import Snapshot

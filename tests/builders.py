@@ -18,12 +18,12 @@ from api.access import Access
 from api.answer import Answer, Later
 from api.answers import Answers
 from api.cache import Cache
-from api.history import History
+from api.history.store import History
 from api.openapi import description
 from api.resources import Resources
 from api.routes import METRICS_PATH
+from api.scraping.tally import Tally
 from api.stream import Stream
-from api.tally import Tally
 from common import wire
 from common.gpu import Gpu, without_readings
 from common.snapshot import Cost, SlowestCall, Snapshot, Source, StalledCall

@@ -12,12 +12,12 @@ from api.access import Access
 from api.answers import Answers
 from api.app import Server
 from api.cache import Cache
-from api.history import History
+from api.history.store import History
 from api.openapi import description
 from api.resources import Resources
 from api.routes import METRICS_PATH
+from api.scraping.tally import Tally
 from api.stream import Stream
-from api.tally import Tally
 from tests.builders import make_cache, make_snapshot
 from tests.processes import PATIENCE_SECONDS, free_port
 

@@ -15,8 +15,8 @@ import tornado.web
 from api.access import Access
 from api.app import Server
 from api.routes import METRICS_PATH
+from api.scraping.tally import Tally
 from api.stream import Stream
-from api.tally import Tally
 from api.tokens import Tokens
 from common.clock import elapsed_seconds
 from tests.benchmarks.snapshots import snapshot

@@ -15,7 +15,7 @@ from api import app, connections, exchange
 from api.app import MAX_READ_HEADER_BYTES, Server
 from api.cache import Cache
 from api.exchange import MAX_BODY_BYTES
-from api.tally import Tally
+from api.scraping.tally import Tally
 from tests.builders import make_answers, make_cache, make_gpu, make_snapshot, make_stream
 from tests.processes import PATIENCE_SECONDS, ROOT, eventually, free_port, get
 from tests.served import GET, HEALTHY, Served, request, serve

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from api.columns import Columns, whole_bytes, whole_of
-from api.runs import MOST_ROWS
+from api.history.columns import Columns, whole_bytes, whole_of
+from api.history.runs import MOST_ROWS
 from common.gpu import Gpu, Xid, XidErrors
 from tests.builders import make_gpu, make_lost_gpu, make_snapshot
 

@@ -7,9 +7,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from api.dcgm import ROWS
 from api.prometheus import dcgm_exposition
 from api.reports import Report, reports
+from api.scraping.dcgm import ROWS
 from common.gpu import READINGS, Xid, XidErrors
 from tests.builders import assert_golden, make_cache, make_gpu, make_lost_gpu, make_snapshot
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from api.families import FAMILIES, name_of
 from api.prometheus import exposition
 from api.reports import reports
+from api.scraping.families import FAMILIES, name_of
 from common.gpu import READINGS
 from tests.builders import make_cache, make_snapshot
 from tests.scraped import GPU_LABELS, OPENMETRICS, OWN, PLAIN, every_case, key, make_whole_gpu, of_one_gpu, read, scrape

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.blocks import MOST_SNAPSHOTS, Kept
-from api.history import History
-from api.series import HistoryQuery
+from api.history.blocks import MOST_SNAPSHOTS, Kept
+from api.history.series import HistoryQuery
+from api.history.store import History
 from common.snapshot import Snapshot
 from tests.builders import (
     make_gpu,

@@ -12,12 +12,12 @@ from msgspec import Meta, Struct
 from api.app import BODY_SECONDS, IDLE_SECONDS, MOST_LISTENERS
 from api.connections import MOST, MOST_UNREAD_BYTES
 from api.exchange import ANSWER_SECONDS, MAX_BODY_BYTES, MAX_HEADER_BYTES
+from api.history.series import MOST_TIMESTAMPS, MOST_VALUES
 from api.listeners import HEARTBEAT_SECONDS, STUCK_SECONDS
 from api.openapi import EVERYWHERE
 from api.responses.metrics import _ROWS, GpuMetrics, MetricsBody, Status
 from api.routes import ROUTES
-from api.scrapes import MAX_HOSTS_MERGED
-from api.series import MOST_TIMESTAMPS, MOST_VALUES
+from api.scraping.scrapes import MAX_HOSTS_MERGED
 from collector.nvml import parts, plan, running, xid
 from collector.nvml.codes import LIBRARY_NOT_FOUND, explain
 from collector.nvml.table import FIELDS, PCIE_THROUGHPUT_READS, READS, Read

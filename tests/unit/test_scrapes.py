@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.answer import Answer, Later
 from api.answers import Answers
 from api.cache import Cache
-from api.scrapes import MAX_HOSTS_MERGED
+from api.scraping.scrapes import MAX_HOSTS_MERGED
 from tests.builders import ENDPOINT, ask, make_answers, make_cache, make_gpu, make_snapshot, read
 
 PATH = "/metrics"

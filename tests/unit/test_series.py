@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from api import series as series_module
-from api.history import History
-from api.series import HistoryBody, HistoryQuery, TooMuch
+from api.history import series as series_module
+from api.history.series import HistoryBody, HistoryQuery, TooMuch
+from api.history.store import History
 from common.gpu import NUMERIC, Gpu
 from common.snapshot import Snapshot
 from tests.builders import make_gpu, make_lost_gpu, make_missing_source, make_snapshot

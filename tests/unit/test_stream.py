@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.history import History
+from api.history.store import History
 from api.stream import LATE_GPUS, LATE_SNAPSHOTS, Event, Lost, Message, Stream
 from common.snapshot import Snapshot
 from tests.builders import ENDPOINT, ask, make_answers, make_cache, make_gpu, make_snapshot

@@ -7,8 +7,8 @@ readings and are left out with them.
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, get_args
 
-from api.families import Family, Series, Told, of_unit, seconds
 from api.reports import HostState, Report
+from api.scraping.families import Family, Series, Told, of_unit, seconds
 from common.snapshot import Snapshot
 
 

@@ -13,8 +13,8 @@ from functools import lru_cache
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
-from api.blocks import MOST_SNAPSHOTS, Block, Kept, Lineup
-from api.series import HistoryQuery, Selected
+from api.history.blocks import MOST_SNAPSHOTS, Block, Kept, Lineup
+from api.history.series import HistoryQuery, Selected
 from common.snapshot import Snapshot
 
 _LEAST_BLOCKS = 16

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple, get_args
 
-from api.families import (
+from api.reports import Report
+from api.scraping.families import (
     FAMILIES,
     Family,
     Labels,
@@ -21,7 +22,6 @@ from api.families import (
     seconds,
     unique,
 )
-from api.reports import Report
 from common.gpu import READINGS, Gpu, GpuState
 from common.snapshot import Source
 

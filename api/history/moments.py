@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import NamedTuple
 
-from api.columns import Columns
+from api.history.columns import Columns
 from common.gpu import Gpu
 from common.snapshot import Snapshot
 

@@ -15,7 +15,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_type_hints
 import msgspec
 from msgspec import Struct
 
-from api.runs import MOST_ROWS, Codec, Encoded, Floats, Integers, Runs, Sealed
+from api.history.runs import MOST_ROWS, Codec, Encoded, Floats, Integers, Runs, Sealed
 
 Row = TypeVar("Row", bound=Struct)
 

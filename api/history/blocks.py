@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from api.columns import Columns, whole_bytes, whole_of
+from api.history.columns import Columns, whole_bytes, whole_of
 from common.gpu import Gpu
 from common.snapshot import Snapshot
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from api.blocks import Block
-from api.moments import NANOSECONDS, Moments, Part, Steps, Values, moments, steps
+from api.history.blocks import Block
+from api.history.moments import NANOSECONDS, Moments, Part, Steps, Values, moments, steps
 from common.gpu import NUMERIC
 
 MOST_TIMESTAMPS = 10_000

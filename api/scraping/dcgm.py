@@ -8,9 +8,9 @@ DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL: it is called a counter and carries a rate wh
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
-from api.families import Family, Labels, Series, Told, as_it_is
-from api.gpu_families import Known, known_gpus
 from api.reports import Report
+from api.scraping.families import Family, Labels, Series, Told, as_it_is
+from api.scraping.gpus import Known, known_gpus
 
 
 class Row(NamedTuple):
