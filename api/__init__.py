@@ -10,6 +10,6 @@ is asked again; `resources` answers, `page` with files. `access` knows who may a
 by `reloading`. `answers` is the way through all this, and an `answer` comes out, `conditional` on what the client has.
 
 Then comes Tornado, which only carries the words: `app` is the server, `exchange` one request, `listeners` are those of
-the stream, `naming` checks the host that is meant, and `connections` keeps all to a number. `seldom` is how what
-happens often is logged.
+the stream, `naming` checks the host that is meant, `connections` keeps all to a number, and `works` does in threads
+what takes long. `seldom` is how what happens often is logged.
 """

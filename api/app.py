@@ -8,7 +8,6 @@ import logging
 import ssl
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
@@ -22,7 +21,7 @@ from tornado.httputil import (
 )
 from tornado.iostream import IOStream
 
-from api.answer import Answer, Content, Follow, Later, Refusal, refusal
+from api.answer import Answer, Follow, Later, Refusal, refusal
 from api.answers import Answers
 from api.connections import Connections, Unread, most_connections
 from api.exchange import MAX_BODY_BYTES, Exchange
@@ -30,6 +29,7 @@ from api.listeners import Listeners
 from api.naming import wanted_target
 from api.scraping.tally import Tally
 from api.stream import Stream
+from api.works import Works
 from common.endpoint import is_loopback
 
 _log = logging.getLogger(__name__)
@@ -82,8 +82,7 @@ class Server(HTTPServerConnectionDelegate):
         self._connections = Connections(most, time.monotonic)
         self._listeners = Listeners(stream, min(MOST_LISTENERS, most // 2), self._left)
         self._is_local = False
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
-        self._making: dict[Callable[[], Content], asyncio.Future[Content]] = {}
+        self._works = Works()
         self._http = _Http(
             self,
             body_timeout=BODY_SECONDS,
@@ -112,7 +111,7 @@ class Server(HTTPServerConnectionDelegate):
         if self._in_flight:
             await asyncio.wait({asyncio.create_task(self._idle.wait())}, timeout=grace_seconds)
         await self._http.close_all_connections()
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._works.close()
 
     @property
     def listening(self) -> int:
@@ -168,21 +167,11 @@ class Server(HTTPServerConnectionDelegate):
     async def make(self, start: RequestStartLine, later: Later) -> Answer:
         """Do the work in a thread, and return the answer."""
         try:
-            return later.then(await self._made(later.make), self._now())
+            return later.then(await self._works.made(later.make), self._now())
         except Refusal as refused:
             return refused.answer
         except Exception:  # noqa: BLE001 -- logged whole; one request's fault must not leave it unanswered
             return _fault(start)
-
-    async def _made(self, make: Callable[[], Content]) -> Content:
-        """Return what it makes, once for all who want the same."""
-        making = self._making.get(make)
-        if making is None:
-            making = asyncio.get_running_loop().run_in_executor(self._worker, make)
-            self._making[make] = making
-            making.add_done_callback(lambda _: self._making.pop(make))
-        # Who leaves while it is made must not take it from the others.
-        return await asyncio.shield(making)
 
     def follow(self, exchange: Exchange, follow: Follow) -> None:
         """Send events from now on, for as long as somebody reads them."""

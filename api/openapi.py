@@ -89,9 +89,7 @@ def _responses(route: Route, *, is_closed: bool) -> dict[str, Any]:
     codes = [*EVERYWHERE, *route.codes, *([(401, "unauthorized")] if is_closed else [])]
     told = {str(status): _error(status, _of(status, codes)) for status in sorted({status for status, _ in codes})}
     if route.is_fresh:
-        told["503"] = _response(
-            "Nothing fresh to show (stale), or nothing heard yet (unheard).", NotFreshBody, "Retry-After"
-        )
+        told["503"] = _not_fresh(_of(503, codes))
     return {"200": _success(route), **({"304": {"description": "As before."}} if route.is_tagged else {}), **told}
 
 
@@ -110,6 +108,15 @@ def _success(route: Route) -> dict[str, Any]:
 def _error(status: int, codes: str) -> dict[str, Any]:
     headers = ["WWW-Authenticate"] if status == HTTPStatus.UNAUTHORIZED else []
     return _response(f"{HTTPStatus(status).phrase}: {codes}.", ErrorBody, *headers)
+
+
+def _not_fresh(codes: str) -> dict[str, Any]:
+    said = "Nothing fresh to show (stale), or nothing heard yet (unheard)."
+    told = _response(f"{said[:-1]}; {codes}." if codes else said, NotFreshBody, "Retry-After")
+    if codes:
+        schemas = [{"$ref": _SCHEMAS + body.__name__} for body in (NotFreshBody, ErrorBody)]
+        told["content"][JSON]["schema"] = {"anyOf": schemas}
+    return told
 
 
 def _response(description: str, body: type[msgspec.Struct], *headers: str) -> dict[str, Any]:

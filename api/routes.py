@@ -39,7 +39,7 @@ class Route(NamedTuple):
     is_open: bool = False
 
 
-_HOST, _GPU = (404, "unknown_host"), (404, "unknown_gpu")
+_HOST, _GPU, _BUSY = (404, "unknown_host"), (404, "unknown_gpu"), (503, "busy")
 
 ROUTES = (
     Route(
@@ -48,7 +48,7 @@ ROUTES = (
         "The GPUs of all fresh hosts, in the form of the first API.",
         (parameters.HOST, parameters.MAX_AGE),
         MetricsBody,
-        codes=(_HOST,),
+        codes=(_HOST, _BUSY),
         is_fresh=True,
         is_tagged=True,
     ),
@@ -58,7 +58,7 @@ ROUTES = (
         "Every reading of the GPUs of all fresh hosts, filtered and sorted.",
         (parameters.HOST, parameters.MAX_AGE, parameters.STATE, parameters.SORT, parameters.LIMIT, *parameters.BOUNDS),
         GpusBody,
-        codes=(_HOST,),
+        codes=(_HOST, _BUSY),
         is_fresh=True,
         is_tagged=True,
     ),
@@ -91,7 +91,7 @@ ROUTES = (
             parameters.STEP,
         ),
         HistoryBody,
-        codes=(_HOST, (400, "too_much")),
+        codes=(_HOST, (400, "too_much"), _BUSY),
         is_tagged=True,
     ),
     Route(
@@ -108,7 +108,7 @@ ROUTES = (
         "All there is, for Prometheus: as OpenMetrics where that is accepted, else as its text format.",
         (parameters.HOST, parameters.DIALECT),
         media=("text/plain", "application/openmetrics-text"),
-        codes=(_HOST, (400, "too_many_hosts")),
+        codes=(_HOST, (400, "too_many_hosts"), _BUSY),
         is_tagged=True,
     ),
     Route("/openapi.json", Resources.openapi, "This description.", is_tagged=True),

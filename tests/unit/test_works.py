@@ -1,0 +1,116 @@
+"""Work in threads: once for all who want it, not at all when nobody does, and never without end."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from api import works
+from api.answer import Content, Refusal
+from api.works import Works
+from tests.processes import PATIENCE_SECONDS
+
+
+class Made:
+    """Something to make, which waits until it may be done."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.may_be_done = threading.Event()
+
+    def __call__(self) -> Content:
+        self.times += 1
+        assert self.may_be_done.wait(PATIENCE_SECONDS)
+        return Content(b"made")
+
+
+def run(story: Callable[[Works], Coroutine[Any, Any, None]]) -> None:
+    async def told() -> None:
+        making = Works()
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await story(making)
+        finally:
+            making.close()
+
+    asyncio.run(told())
+
+
+async def begun(making: Works, make: Callable[[], Content]) -> "asyncio.Task[Content]":
+    task = asyncio.create_task(making.made(make))
+    await asyncio.sleep(0)
+    return task
+
+
+def test_what_many_want_is_made_once() -> None:
+    async def story(making: Works) -> None:
+        make = Made()
+        waiting = [await begun(making, make) for _ in range(5)]
+        waiting.pop().cancel()
+        make.may_be_done.set()
+        assert {id(await task) for task in waiting} == {id(await waiting[0])}
+        assert make.times == 1
+
+    run(story)
+
+
+def test_what_all_have_left_before_it_was_begun_is_not_made() -> None:
+    async def story(making: Works) -> None:
+        long, left, last = [Made() for _ in range(works._THREADS)], Made(), Made()
+        busy = [await begun(making, make) for make in long]
+        leaving = await begun(making, left)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        for make in (*long, last):
+            make.may_be_done.set()
+        await asyncio.gather(*busy)
+        await making.made(last)
+        assert (left.times, last.times) == (0, 1)
+
+    run(story)
+
+
+def test_a_long_piece_does_not_keep_others_waiting() -> None:
+    async def story(making: Works) -> None:
+        long, short = Made(), Made()
+        waiting = await begun(making, long)
+        short.may_be_done.set()
+        assert (await making.made(short)).plain == b"made"
+        assert not waiting.done()
+        long.may_be_done.set()
+        await waiting
+
+    run(story)
+
+
+def test_beyond_a_number_one_is_sent_away_and_later_let_in_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(works, "MOST_WAITING", 3)
+
+    async def story(making: Works) -> None:
+        makes = [Made() for _ in range(3)]
+        waiting = [await begun(making, make) for make in makes]
+        with pytest.raises(Refusal) as refused:
+            await making.made(Made())
+        assert refused.value.answer.status == 503
+        joined = await begun(making, makes[0])
+        for make in makes:
+            make.may_be_done.set()
+        await asyncio.gather(*waiting, joined)
+        assert (await making.made(makes[0])).plain == b"made"
+
+    run(story)
+
+
+def test_who_wants_what_cannot_be_made_is_told_why() -> None:
+    def fail() -> Content:
+        raise ZeroDivisionError
+
+    async def story(making: Works) -> None:
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                await making.made(fail)
+
+    run(story)
