@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from tests.ports import free_port
 from tests.standin import StandIn
 
 ROOT = Path(__file__).parent.parent
@@ -21,12 +21,6 @@ PATIENCE_SECONDS = 20.0
 """How long a test waits for what must come; far more than it takes, for machines that are busy."""
 
 Seen = TypeVar("Seen")
-
-
-def free_port() -> int:
-    """Return a TCP port of loopback that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def eventually(look: Callable[[], Seen], is_right: Callable[[Seen], bool] = bool) -> Seen:

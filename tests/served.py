@@ -19,7 +19,8 @@ from api.routes import METRICS_PATH
 from api.scraping.tally import Tally
 from api.stream import Stream
 from tests.builders import make_cache, make_snapshot
-from tests.processes import PATIENCE_SECONDS, free_port
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 ALL = Access()

@@ -21,9 +21,9 @@ from common.clock import elapsed_seconds
 from common.snapshot import Snapshot
 from tests.benchmarks.rounds import compare
 from tests.benchmarks.snapshots import following, snapshot
-from tests.benchmarks.surroundings import free_port
 from tests.benchmarks.table import Promise, Row, ratio
 from tests.builders import ask, make_answers
+from tests.ports import free_port
 
 PROMISED = Promise(5.0)
 _LEFTOVERS_SECONDS = 0.1

@@ -13,16 +13,9 @@ from collector.publisher import Publisher
 from common.clock import elapsed_seconds
 from common.settings import PREFIX
 from tests.benchmarks.snapshots import following, snapshot
-from tests.benchmarks.surroundings import (
-    START_SECONDS,
-    cpu_seconds,
-    free_port,
-    pinned,
-    resident_mebibytes,
-    running,
-    wait_for,
-)
+from tests.benchmarks.surroundings import START_SECONDS, cpu_seconds, pinned, resident_mebibytes, running, wait_for
 from tests.benchmarks.table import Promise, Row, figure
+from tests.ports import free_port
 
 LISTENERS = (1, 100, 1000)
 _WITHIN_THE_SECOND = Promise(1000)

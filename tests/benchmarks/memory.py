@@ -12,16 +12,9 @@ from api.subscriber import Subscriber
 from common.clock import elapsed_seconds
 from common.settings import PREFIX
 from common.snapshot import Snapshot
-from tests.benchmarks.surroundings import (
-    GPUS,
-    START_SECONDS,
-    driver,
-    free_port,
-    resident_mebibytes,
-    running,
-    wait_for,
-)
+from tests.benchmarks.surroundings import GPUS, START_SECONDS, driver, resident_mebibytes, running, wait_for
 from tests.benchmarks.table import Promise, Row, figure
+from tests.ports import free_port
 
 PROMISED_COLLECTOR, PROMISED_API = Promise(36), Promise(45)
 INTERVAL_SECONDS = 0.05

@@ -9,8 +9,9 @@ from api.routes import METRICS_PATH
 from tests.benchmarks.load import Load, Question, Served
 from tests.benchmarks.rounds import Compared, compared, take_turns
 from tests.benchmarks.servers import BARE, GUARDED, OURS, SCRAPE_PATH, TOKEN
-from tests.benchmarks.surroundings import free_port, pinned, running, wait_for
+from tests.benchmarks.surroundings import pinned, running, wait_for
 from tests.benchmarks.table import Promise, Row, ratio
+from tests.ports import free_port
 
 CONNECTIONS = (1, 16, 64)
 _NO_WORSE = Promise(1.0)

@@ -62,12 +62,6 @@ def running(module: str, *arguments: str, extra: Mapping[str, str]) -> Iterator[
                 process.kill()
 
 
-def free_port() -> int:
-    """Return a port of the loopback address that nobody listened on just now."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        return int(probe.getsockname()[1])
-
-
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     """Wait until a process listens on its port.
 

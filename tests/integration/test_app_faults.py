@@ -17,7 +17,8 @@ from api.cache import Cache
 from api.exchange import MAX_BODY_BYTES
 from api.scraping.tally import Tally
 from tests.builders import make_answers, make_cache, make_gpu, make_snapshot, make_stream
-from tests.processes import PATIENCE_SECONDS, ROOT, eventually, free_port, get
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS, ROOT, eventually, get
 from tests.served import GET, HEALTHY, Served, request, serve
 
 NEVER_SECONDS = 10 * PATIENCE_SECONDS

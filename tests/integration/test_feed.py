@@ -20,7 +20,8 @@ from tests.builders import (
     make_snapshot,
     read,
 )
-from tests.processes import PATIENCE_SECONDS, free_port
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS
 
 
 class Collector:

@@ -14,7 +14,8 @@ import pytest
 
 from api.connections import Unread
 from api.routes import STREAM_PATH
-from tests.processes import ROOT, Start, eventually, free_port, get
+from tests.ports import free_port
+from tests.processes import ROOT, Start, eventually, get
 from tests.served import Client, request
 
 GROWTH_BYTES = 64 * 2**20

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.processes import PATIENCE_SECONDS, Start, eventually, free_port, get
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS, Start, eventually, get
 from tests.standin import StandIn
 
 TOKEN = "the-token-of-prometheus-01"  # noqa: S105 -- it opens nothing but this test

@@ -16,7 +16,8 @@ from api.subscriber import AWAY_SECONDS, CATCH_UP_SECONDS, LOOK_SECONDS, MAX_MES
 from common import wire
 from common.snapshot import Snapshot
 from tests.builders import make_frame, make_gpu, make_snapshot
-from tests.processes import PATIENCE_SECONDS, free_port
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS
 
 GARBAGE = make_frame(held_seconds=-1.0)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import PATIENCE_SECONDS, ROOT, Reply, eventually, free_port, get
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS, ROOT, Reply, eventually, get
 from tests.standin import StandIn
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="supervisord is Unix only")
