@@ -9,10 +9,9 @@ from api.access import Access
 from api.answers import Answers
 from api.app import Server
 from api.cache import Cache
-from api.connections import raise_file_limit
+from api.feeds import Feeds
 from api.history.store import History
 from api.openapi import description
-from api.reloading import Reloading
 from api.resources import Resources
 from api.scraping.tally import Tally
 from api.stream import Stream
@@ -22,6 +21,7 @@ from api.tokens import Tokens
 from common import process
 from common.clock import elapsed_seconds
 from common.endpoint import is_loopback
+from common.reloading import Reloading
 from common.settings import ApiSettings
 
 _log = logging.getLogger("api")
@@ -36,10 +36,11 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> int:
     Raises:
         SettingsError: a file that the settings name cannot be loaded.
     """
-    raise_file_limit()
     tokens = Tokens(settings.api_token_file) if settings.api_token_file else None
     certificate = Certificate(settings.api_tls_cert, settings.api_tls_key) if settings.api_tls_cert else None
-    cache, tally = Cache(settings.feed_endpoints, settings.stale_after_seconds), Tally()
+    feeds = Feeds(settings)
+    await feeds.check_names()
+    cache, tally = Cache(feeds.endpoints, settings.stale_after_seconds), Tally()
     history = History(settings.history_seconds, settings.history_megabytes)
     stream = Stream(cache, history)
     cache.listeners.append(stream.add)
@@ -52,8 +53,10 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> int:
         _log.error("cannot listen on %s port %d: %s", settings.api_address, settings.api_port, error.strerror)
         return 1
     _warn_of_plain_tokens(settings)
-    subscriber = Subscriber(settings.feed_endpoints, cache.accept, cache.reject, elapsed_seconds)
-    reloading = Reloading([loaded for loaded in (tokens, certificate) if loaded], time.time)
+    subscriber = Subscriber(feeds.feeds, cache.accept, cache.reject, elapsed_seconds, feeds.secret_key)
+    cache.contacts = subscriber.contacts
+    feeds.listeners += [subscriber.follow, lambda _: cache.follow(feeds.endpoints)]
+    reloading = Reloading([loaded for loaded in (tokens, certificate, feeds) if loaded], time.time)
     await _until_stopped(stop, asyncio.create_task(subscriber.serve()), asyncio.create_task(reloading.serve()))
     await server.stop(STOP_GRACE_SECONDS)
     subscriber.close()

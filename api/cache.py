@@ -1,15 +1,18 @@
-"""What was heard: each host's latest snapshot, when it arrived, and how old that makes it. Pure: `now` is passed in.
+"""What was heard: the hosts, each by its name, and their rivals. Pure: `now` is passed in.
 
-A snapshot's age is how long the publisher had held it when it sent it, and the time since it arrived. Neither a wall
-clock nor a repeat ever makes one younger; a repeat that was held for longer than we thought makes it older.
+Two collectors that call themselves by one name are never mixed: the host is the one that was heard first, for as long
+as it is fresh, and the other is its rival, kept apart until then.
 """
 
 import logging
-import math
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from api.seldom import Seldom
+from api.contact import Contact
+from api.host import Host
+from common.seldom import Seldom
 from common.snapshot import Snapshot
 
 _log = logging.getLogger(__name__)
@@ -31,62 +34,6 @@ class Listener(Protocol):
 
 
 @dataclass(slots=True)
-class Host:
-    """One host: its latest snapshot, where from, when it was sealed (on the clock of `now`), and what was counted."""
-
-    snapshot: Snapshot
-    endpoint: str
-    sealed_at: float
-    received: int = 1
-    lost: int = 0
-    rival_until: float = -math.inf
-    """Until when another collector is held to publish under this host's name."""
-
-    _earlier_run: str = ""
-
-    def age_seconds(self, now: float) -> float:
-        """Return how long ago the latest snapshot was sealed."""
-        return now - self.sealed_at
-
-    def is_followed_by(self, snapshot: Snapshot, sealed_at: float) -> bool:
-        """Return whether a snapshot is news: neither a repeat, as a welcome is after a reconnect, nor of a run that was
-        over when the latest was sealed, as a path that lags may bring it."""
-        if snapshot.run_id == self.snapshot.run_id:
-            return snapshot.sequence > self.snapshot.sequence
-        return sealed_at >= self.sealed_at
-
-    def replace(self, snapshot: Snapshot, endpoint: str, arrived: float) -> int:
-        """Take the next snapshot; the sequence numbers between are lost: return how many."""
-        lost = 0
-        if snapshot.run_id == self.snapshot.run_id:
-            lost = snapshot.sequence - self.snapshot.sequence - 1
-        else:
-            self._note_run(snapshot.run_id, arrived)
-        self.received += 1
-        self.lost += lost
-        self.snapshot, self.endpoint, self.sealed_at = snapshot, endpoint, arrived - snapshot.held_seconds
-        return lost
-
-    def is_aged_by(self, repeat: Snapshot, sealed_at: float) -> bool:
-        """Take from a repeat of the latest snapshot that it is older than we thought, and return whether it is."""
-        is_same = (repeat.run_id, repeat.sequence) == (self.snapshot.run_id, self.snapshot.sequence)
-        if not is_same or sealed_at >= self.sealed_at:
-            return False
-        self.sealed_at = sealed_at
-        return True
-
-    def _note_run(self, run_id: str, now: float) -> None:
-        """A collector that was started anew never speaks as before; two that take turns do."""
-        if run_id == self._earlier_run:
-            if now >= self.rival_until:
-                _log.warning(
-                    "two collectors call themselves %s: give each a GPU_METRICS_HOST of its own", self.snapshot.host
-                )
-            self.rival_until = now + RIVAL_SECONDS
-        self._earlier_run = self.snapshot.run_id
-
-
-@dataclass(slots=True)
 class Cache:
     """All hosts that were heard, by name. `stale_after_setting` of 0 leaves it to each snapshot."""
 
@@ -98,7 +45,17 @@ class Cache:
     """Called with every snapshot that is news, when it was sealed, and whether another collector has its name."""
 
     version: int = 0
-    """Grows with every snapshot that is news or turns out to be older, and with every endpoint heard at last."""
+    """Grows with every snapshot that is news or turns out to be older, with every endpoint heard at last, with those
+    that are left, and when a rival is noticed."""
+
+    rivals: dict[tuple[str, str], Host] = field(default_factory=dict)
+    """By name and endpoint: collectors that call themselves as another does that is shown."""
+
+    contacts: Mapping[str, Contact] = field(default_factory=dict)
+    """How the way to each endpoint is, where that is known."""
+
+    unix_seconds: Callable[[], float] = time.time
+    """The time of day, with which hosts' clocks are compared, and nothing else."""
 
     _heard: set[str] = field(default_factory=set)
     _lost: Seldom = field(default_factory=Seldom)
@@ -113,19 +70,35 @@ class Cache:
         host = self.hosts.get(snapshot.host)
         sealed_at = arrived - snapshot.held_seconds
         if host is None:
-            if len(self.hosts) >= MAX_HOSTS:
-                self._refuse(endpoint, snapshot.host, arrived)
+            host = self._begin(endpoint, snapshot, arrived)
+            if host is None:
                 return False
-            host = self.hosts[snapshot.host] = Host(snapshot, endpoint, sealed_at)
-        elif host.is_followed_by(snapshot, sealed_at):
-            self._log_lost(snapshot.host, host.replace(snapshot, endpoint, arrived), arrived)
-        else:
+        elif host.has_said(snapshot, sealed_at):
             self.version += host.is_aged_by(snapshot, sealed_at)
             return False
+        elif host.is_same(snapshot.run_id, endpoint):
+            self._drop_rivals(snapshot, arrived)
+            self._log_lost(snapshot.host, host.replace(snapshot, endpoint, sealed_at), arrived)
+        elif host.age_seconds(arrived) > self.stale_after(host):
+            host = self._succeed(host, endpoint, snapshot, arrived)
+        else:
+            self._keep_apart(host, endpoint, snapshot, arrived)
+            return False
+        host.compare_clocks(self.unix_seconds())
         self.version += 1
         for tell in self.listeners:
             tell(snapshot, host.sealed_at, has_rival=arrived < host.rival_until)
         return True
+
+    def follow(self, endpoints: tuple[str, ...]) -> None:
+        """Forget what was heard from endpoints that are not among these."""
+        self.endpoints = endpoints
+        kept = set(endpoints)
+        self.hosts = {name: host for name, host in self.hosts.items() if host.endpoint in kept}
+        self.rivals = {key: rival for key, rival in self.rivals.items() if rival.endpoint in kept}
+        self.rejected = {endpoint: times for endpoint, times in self.rejected.items() if endpoint in kept}
+        self._heard &= kept
+        self.version += 1
 
     def reject(self, endpoint: str) -> None:
         """Count a message from an endpoint that could not be taken."""
@@ -142,6 +115,64 @@ class Cache:
         snapshot = host.snapshot
         longer = max(snapshot.interval_seconds, snapshot.duration_seconds)
         return max(LEAST_STALE_SECONDS, STALE_INTERVALS * longer)
+
+    def _begin(self, endpoint: str, snapshot: Snapshot, arrived: float) -> Host | None:
+        """Return a new host; None: there are too many."""
+        if len(self.hosts) + len(self.rivals) >= MAX_HOSTS:
+            self._refuse(endpoint, snapshot.host, arrived)
+            return None
+        host = self.hosts[snapshot.host] = Host(snapshot, endpoint, arrived - snapshot.held_seconds)
+        return host
+
+    def _succeed(self, host: Host, endpoint: str, snapshot: Snapshot, arrived: float) -> Host:
+        """Let another collector take the place of one that is silent, and return the host as it is then."""
+        name, sealed_at = snapshot.host, arrived - snapshot.held_seconds
+        heir = self.rivals.pop((name, endpoint), None)
+        if heir is None:
+            host.replace(snapshot, endpoint, sealed_at)
+            return host
+        heir.replace(snapshot, endpoint, sealed_at)
+        heir.rival_until = host.rival_until
+        self.hosts[name] = heir
+        self.rivals[name, host.endpoint] = host
+        return heir
+
+    def _keep_apart(self, host: Host, endpoint: str, snapshot: Snapshot, arrived: float) -> None:
+        """Keep a snapshot of the host's rival. It is one once the host is heard after it: a collector that was started
+        anew, and is heard over another endpoint first, never is."""
+        name, sealed_at = snapshot.host, arrived - snapshot.held_seconds
+        rival = self.rivals.get((name, endpoint))
+        if rival is None:
+            self._drop_rivals(snapshot, arrived)
+            if len(self.hosts) + len(self.rivals) >= MAX_HOSTS:
+                self._refuse(endpoint, name, arrived)
+                return
+            rival = self.rivals[name, endpoint] = Host(snapshot, endpoint, sealed_at)
+        elif rival.has_said(snapshot, sealed_at):
+            return
+        else:
+            rival.replace(snapshot, endpoint, sealed_at)
+        rival.compare_clocks(self.unix_seconds())
+        if rival.began_at < host.sealed_at or endpoint == host.endpoint:
+            self._note_rivals(host, rival, arrived)
+
+    def _drop_rivals(self, snapshot: Snapshot, now: float) -> None:
+        """Forget rivals of that name that are silent, or turn out to be the host itself, heard over another way."""
+        for key in [key for key in self.rivals if key[0] == snapshot.host]:
+            rival = self.rivals[key]
+            if rival.snapshot.run_id == snapshot.run_id or rival.age_seconds(now) > self.stale_after(rival):
+                del self.rivals[key]
+
+    def _note_rivals(self, host: Host, rival: Host, now: float) -> None:
+        if now >= host.rival_until:
+            self.version += 1
+            _log.warning(
+                "two collectors call themselves %s, at %s (shown) and %s: give each a GPU_METRICS_HOST of its own",
+                host.snapshot.host,
+                host.endpoint,
+                rival.endpoint,
+            )
+        host.rival_until = now + max(RIVAL_SECONDS, self.stale_after(rival))
 
     def _refuse(self, endpoint: str, name: str, now: float) -> None:
         self.reject(endpoint)

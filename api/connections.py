@@ -9,17 +9,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
-from api.seldom import Seldom
-
-try:
-    import resource
-except ImportError:  # Windows, where sockets are not counted with files
-    resource = None  # type: ignore[assignment]
+from api import open_files
+from common.seldom import Seldom
 
 _log = logging.getLogger(__name__)
 
 MOST = 2000
-_MOST_FILES = 2 * MOST
 
 MOST_UNREAD_BYTES = 256 * 2**20
 """Of bodies that are on their way to slow readers."""
@@ -32,19 +27,10 @@ class Closable(Protocol):
         """Close it."""
 
 
-def raise_file_limit() -> None:
-    """Let this process open as many files as it needs, as far as it may; many systems begin with 1,024."""
-    if resource is not None:
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(_MOST_FILES, hard)
-        if soft != resource.RLIM_INFINITY and soft < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
 def most_connections() -> int:
-    """Return how many connections this process can bear: half of the files it may open are left to the feeds."""
-    soft = -1 if resource is None else resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return MOST if soft < 0 else min(MOST, soft // 2)
+    """Return how many connections this process can bear: half of the files it may open are left to the feeds. Its limit
+    of files is raised for that, as far as it may be."""
+    return int(min(MOST, open_files.allow(2 * MOST) // 2))
 
 
 class Connections:

@@ -6,7 +6,9 @@ A report holds what is frozen only, so that it can be read in another thread whi
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from api.cache import Cache, Host
+from api.cache import Cache
+from api.contact import Told
+from api.host import Host
 from common.snapshot import Snapshot
 
 HostState = Literal["ok", "unavailable", "stalled", "stale", "unheard"]
@@ -26,6 +28,14 @@ class Report(NamedTuple):
     received: int
     lost: int
     rejected: int
+    contact: Told | None = None
+    """How the way to the endpoint is; None: not known."""
+
+    clock_offset_seconds: float | None = None
+    """How far the host's wall clock is ahead of ours; None: not known."""
+
+    shown_endpoint: str | None = None
+    """Of a rival: where the collector is that is shown under its name. None: it is none."""
 
     @property
     def is_fresh(self) -> bool:
@@ -35,7 +45,13 @@ class Report(NamedTuple):
 
 def reports(cache: Cache, now: float) -> list[Report]:
     """Return a report of every host by name, then of every endpoint that is silent."""
-    return [*_heard(cache, now), *_unheard(cache)]
+    return [*_heard(cache, now), *_unheard(cache, now)]
+
+
+def rivals(cache: Cache, now: float) -> list[Report]:
+    """Return a report of every collector that calls itself as another does that is shown, while it is heard."""
+    told = [(report(cache, rival, now), name) for (name, _), rival in sorted(cache.rivals.items())]
+    return [each._replace(shown_endpoint=cache.hosts[name].endpoint) for each, name in told if each.is_fresh]
 
 
 def report(cache: Cache, host: Host, now: float) -> Report:
@@ -43,7 +59,8 @@ def report(cache: Cache, host: Host, now: float) -> Report:
     age = host.age_seconds(now)
     state: HostState = "stale" if age > cache.stale_after(host) else host.snapshot.source.state
     rejected = cache.rejected.get(host.endpoint, 0)
-    return Report(state, host.snapshot, age, host.endpoint, host.received, host.lost, rejected)
+    contact, offset = _contact(cache, host.endpoint, now), host.clock_offset_seconds
+    return Report(state, host.snapshot, age, host.endpoint, host.received, host.lost, rejected, contact, offset)
 
 
 def _heard(cache: Cache, now: float) -> Iterator[Report]:
@@ -51,6 +68,12 @@ def _heard(cache: Cache, now: float) -> Iterator[Report]:
         yield report(cache, cache.hosts[name], now)
 
 
-def _unheard(cache: Cache) -> Iterator[Report]:
+def _unheard(cache: Cache, now: float) -> Iterator[Report]:
     for endpoint in cache.unheard():
-        yield Report("unheard", None, None, endpoint, 0, 0, cache.rejected.get(endpoint, 0))
+        rejected, contact = cache.rejected.get(endpoint, 0), _contact(cache, endpoint, now)
+        yield Report("unheard", None, None, endpoint, 0, 0, rejected, contact)
+
+
+def _contact(cache: Cache, endpoint: str, now: float) -> Told | None:
+    contact = cache.contacts.get(endpoint)
+    return None if contact is None else contact.told(now)

@@ -15,7 +15,7 @@ from api.history.series import HistoryQuery, Selected, TooMuch
 from api.history.store import History
 from api.prometheus import Own
 from api.rendered import Bodies, Choice, Making, Rendered
-from api.reports import reports
+from api.reports import reports, rivals
 from api.responses.errors import StatusBody, not_fresh_body
 from api.responses.gpus import gpu_body, gpus_body
 from api.responses.hosts import hosts_body
@@ -82,7 +82,7 @@ class Resources:
 
     def hosts(self, asked: Asked) -> Answer:
         """Answer how each host is."""
-        return json_answer(200, hosts_body(reports(self._cache, asked.now)))
+        return json_answer(200, hosts_body([*reports(self._cache, asked.now), *rivals(self._cache, asked.now)]))
 
     def history(self, asked: Asked) -> Later:
         """Answer with series of readings."""

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from api.cache import Cache, Host
+from api.cache import Cache
+from api.host import Host
 from common.snapshot import Snapshot
 
 Unready = Literal["placeholder", "stalled", "stale", "unheard"]

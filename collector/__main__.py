@@ -3,14 +3,16 @@
 import asyncio
 import logging
 import sys
+import time
 
 from collector.loop import beat, keep_house
 from collector.nvml import binding
 from collector.nvml.source import Nvml
-from collector.publisher import Publisher
+from collector.publisher import Publisher, lock_of
 from collector.sampler import Sampler
 from common import process
 from common.clock import elapsed_seconds
+from common.reloading import Reloading
 from common.settings import CollectorSettings
 
 _log = logging.getLogger("collector")
@@ -20,9 +22,14 @@ CLOSE_GRACE_SECONDS = 0.5
 
 
 async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
-    """Sample and publish until told to stop (0); 1 if the endpoint cannot be had, or only a new process can help."""
+    """Sample and publish until told to stop (0); 1 if the endpoint cannot be had, or only a new process can help.
+
+    Raises:
+        SettingsError: a key that the settings name cannot be loaded.
+    """
+    locked = lock_of(settings)
     try:
-        publisher = Publisher(settings.feed_bind, elapsed_seconds)
+        publisher = Publisher(settings.feed_bind, elapsed_seconds, locked)
     except OSError as error:
         _log.error("%s", error)
         return 1
@@ -34,6 +41,7 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
         house,
         asyncio.create_task(beat(sampler, publisher, settings.interval_seconds)),
         asyncio.create_task(publisher.serve()),
+        asyncio.create_task(Reloading([locked.gate] if locked else [], time.time).serve()),
         asyncio.create_task(stop.wait()),
     }
     done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,8 @@
 """The feed's end here: an XPUB socket that binds. Sends to whoever listens, and does not care whether anyone does.
 
 The latest snapshot is every new subscriber's welcome, with how long it has been held by then. A subscriber that is
-slow or stuck loses messages; nobody ever waits for it.
+slow or stuck loses messages; nobody ever waits for it. With a secret key, CURVE encrypts, and a gate says who may
+subscribe before anything else of theirs is read.
 """
 
 import asyncio
@@ -12,12 +13,16 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import zmq
 import zmq.asyncio
 
-from common import wire
+from collector.gate import Gate
+from common import curve, wire
+from common.clock import elapsed_seconds
+from common.settings import CollectorSettings
 from common.snapshot import Snapshot
 
 _log = logging.getLogger(__name__)
@@ -25,8 +30,18 @@ _log = logging.getLogger(__name__)
 QUEUED_FRAMES = 100
 """Frames kept for a subscriber that does not read; what comes after is dropped, for that one only."""
 
+MOST_TOPICS = 10_000
+MOST_TOPIC_BYTES = 2**20
+"""What all subscribers together may subscribe to. One who listens to a whole fleet by its hosts' names needs less."""
+
+LOOK_MILLISECONDS = 1000
+"""How long somebody whose key was removed may still listen."""
+
 READ_AT_ONCE = 1000
 """Subscriptions, or whatever else clients send, that are read in one turn of the event loop."""
+
+_ZAP = "inproc://zeromq.zap.01"
+"""Where libzmq asks who may come in (ZeroMQ RFC 27)."""
 
 _OPTIONS = {
     zmq.IPV6: 1,
@@ -40,23 +55,43 @@ _OPTIONS = {
 }
 
 
+class Locked(NamedTuple):
+    """What encrypts a feed: the collector's secret key, and who may subscribe."""
+
+    secret_key: bytes
+    gate: Gate
+
+
+def lock_of(settings: CollectorSettings) -> Locked | None:
+    """Return what the settings say of encryption; None: nothing. Raises SettingsError: a key cannot be loaded."""
+    if not settings.feed_secret_key:
+        return None
+    secret_key = curve.read_secret("feed_secret_key", settings.feed_secret_key)
+    return Locked(secret_key, Gate(settings.feed_authorized_keys, elapsed_seconds))
+
+
 class Publisher:
     """Publishes snapshots on one endpoint. `now` gives seconds on a clock that is never set back."""
 
-    def __init__(self, endpoint: str, now: Callable[[], float]) -> None:
+    def __init__(self, endpoint: str, now: Callable[[], float], locked: Locked | None = None) -> None:
         """Bind. Raises OSError: the endpoint is in use or cannot be had; the message names it."""
+        self._endpoint = endpoint
         self._now = now
+        self._locked = locked
         self._latest: Snapshot | None = None
         self._published_at = 0.0
-        self._context = zmq.asyncio.Context()
-        self._socket = self._context.socket(zmq.XPUB)
-        for option, value in _OPTIONS.items():
-            self._socket.setsockopt(option, value)
-        try:
-            self._bind(endpoint)
-        except OSError:
-            self.close()
-            raise
+        self._topics: set[bytes] = set()
+        self._topics_bytes = 0
+        self._must_reopen = False
+        self.is_subscribed = asyncio.Event()
+        """Set once somebody has subscribed."""
+        path = endpoint.removeprefix("ipc://")
+        if path != endpoint:
+            _refuse_occupied(Path(path))
+        if locked:
+            locked.gate.listeners.append(self._drop_all)
+        self._open()
+        _log.info("publishing on %s%s", endpoint, ", encrypted" if locked else "")
 
     async def publish(self, snapshot: Snapshot) -> None:
         """Send a snapshot to all who listen now, and keep it for those who come later."""
@@ -73,12 +108,12 @@ class Publisher:
 
     async def serve(self) -> None:
         """Let subscribers come and go, for ever: libzmq attends to them only while somebody reads this socket."""
-        plain: zmq.Socket[bytes] = zmq.Socket.shadow(self._socket)
         while True:
-            await self._socket.poll()
-            with contextlib.suppress(zmq.Again):
-                for _ in range(READ_AT_ONCE):
-                    plain.recv(zmq.NOBLOCK)
+            await self._poller.poll(LOOK_MILLISECONDS)
+            self._answer_door()
+            self._read()
+            if self._must_reopen:
+                self._reopen()
             # A socket that has more to read does not yield, and a client that floods it must not stop the beat.
             await asyncio.sleep(0)
 
@@ -86,15 +121,86 @@ class Publisher:
         """Close the socket at once; what was not sent yet is dropped."""
         self._context.destroy(linger=0)
 
-    def _bind(self, endpoint: str) -> None:
-        path = endpoint.removeprefix("ipc://")
-        if path != endpoint:
-            _refuse_occupied(Path(path))
+    def _open(self) -> None:
+        self._context = zmq.asyncio.Context()
+        self._poller = zmq.asyncio.Poller()
+        self._door: zmq.Socket[bytes] | None = None
         try:
-            self._socket.bind(endpoint)
+            if self._locked:
+                self._open_door()
+            self._socket = self._context.socket(zmq.XPUB)
+            self._poller.register(self._socket, zmq.POLLIN)
+            for option, value in _OPTIONS.items():
+                self._socket.setsockopt(option, value)
+            if self._locked:
+                self._lock(self._locked.secret_key)
+            self._bind()
+        except OSError:
+            self.close()
+            raise
+
+    def _open_door(self) -> None:
+        # Before anybody can knock: without this, libzmq would let in whoever knows the collector's public key.
+        door = self._context.socket(zmq.REP)
+        door.bind(_ZAP)
+        self._poller.register(door, zmq.POLLIN)
+        self._door = zmq.Socket.shadow(door)
+
+    def _lock(self, secret_key: bytes) -> None:
+        self._socket.curve_server = 1
+        self._socket.curve_secretkey = secret_key
+        self._socket.zap_domain = b"feed"
+        # Were nobody at the door, nobody would be let in.
+        self._socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+
+    def _bind(self) -> None:
+        try:
+            self._socket.bind(self._endpoint)
         except zmq.ZMQError as error:
-            raise OSError(f"cannot publish on {endpoint}: {os.strerror(error.errno or 0)}") from error
-        _log.info("publishing on %s", endpoint)
+            raise OSError(f"cannot publish on {self._endpoint}: {os.strerror(error.errno or 0)}") from error
+
+    def _answer_door(self) -> None:
+        """Say of those who wait whether they may come in."""
+        if self._door is None or self._locked is None:
+            return
+        with contextlib.suppress(zmq.Again):
+            for _ in range(READ_AT_ONCE):
+                self._door.send_multipart(self._locked.gate.answer(self._door.recv_multipart(zmq.NOBLOCK)))
+
+    def _read(self) -> None:
+        """Take note of who comes and goes."""
+        plain: zmq.Socket[bytes] = zmq.Socket.shadow(self._socket)
+        with contextlib.suppress(zmq.Again):
+            for _ in range(READ_AT_ONCE):
+                self._note(plain.recv(zmq.NOBLOCK))
+
+    def _note(self, message: bytes) -> None:
+        """Keep count of the topics that somebody has subscribed to: each costs memory until nobody has any more. What
+        else clients send is none of ours."""
+        kind, topic = message[:1], message[1:]
+        if kind == b"\1" and topic not in self._topics:
+            self._topics.add(topic)
+            self._topics_bytes += len(topic)
+            self.is_subscribed.set()
+        elif kind == b"\0" and topic in self._topics:
+            self._topics.remove(topic)
+            self._topics_bytes -= len(topic)
+        if len(self._topics) > MOST_TOPICS or self._topics_bytes > MOST_TOPIC_BYTES:
+            if not self._must_reopen:
+                _log.warning("dropping all subscribers: one has subscribed to more topics than anybody needs")
+            self._must_reopen = True
+
+    def _drop_all(self) -> None:
+        self._must_reopen = True
+
+    def _reopen(self) -> None:
+        """Drop everybody. Who may come back does so at once, and gets the welcome."""
+        self._must_reopen = False
+        self._topics.clear()
+        self._topics_bytes = 0
+        self.close()
+        self._open()
+        self.refresh_welcome()
 
 
 def _refuse_occupied(path: Path) -> None:

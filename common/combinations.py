@@ -7,6 +7,8 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from common import endpoint
 from common.snapshot import HOST_PATTERN
 from common.wording import PREFIX, refused
@@ -24,11 +26,14 @@ def check_collector(settings: "CollectorSettings") -> None:
     """Raises SettingsError: what the collector is told cannot be, or cannot go together."""
     if not re.fullmatch(HOST_PATTERN, settings.host):
         raise refused("host", settings.host, "a host name of letters, digits, '.', '_' and '-', at most 253")
+    _check_pair(settings, "feed_secret_key", "feed_authorized_keys", "an encrypted feed")
     address = _address("feed_bind", settings.feed_bind)
-    if address is not None and not endpoint.is_loopback(address):
-        raise refused(
-            "feed_bind", settings.feed_bind, "on loopback; the feed is not encrypted and stays on this machine"
+    if address is not None and not endpoint.is_loopback(address) and not settings.feed_secret_key:
+        expected = (
+            f"on loopback, where a feed without keys stays: set {PREFIX}FEED_SECRET_KEY and "
+            f"{PREFIX}FEED_AUTHORIZED_KEYS to encrypt it and to choose who may subscribe"
         )
+        raise refused("feed_bind", settings.feed_bind, expected)
     if 0 < settings.stall_exit_seconds <= settings.stall_after_seconds:
         raise refused(
             "stall_exit_seconds",
@@ -40,8 +45,11 @@ def check_collector(settings: "CollectorSettings") -> None:
 def check_api(settings: "ApiSettings") -> None:
     """Raises SettingsError: what the API is told cannot be, or cannot go together."""
     for feed in settings.feed_endpoints:
-        if endpoint.is_unspecified(_address("feed_connect", feed) or ""):
-            raise refused("feed_connect", feed, "one machine's address")
+        check_feed(feed)
+    if settings.feed_server_key and not settings.feed_client_key:
+        raise refused("feed_server_key", settings.feed_server_key, f"enough: set {PREFIX}FEED_CLIENT_KEY, too")
+    if settings.feed_client_key and not settings.feed_server_key and not settings.feed_file:
+        raise refused("feed_client_key", settings.feed_client_key, f"enough: set {PREFIX}FEED_SERVER_KEY, too")
     try:
         ipaddress.ip_address(settings.api_address)
     except ValueError:
@@ -51,10 +59,20 @@ def check_api(settings: "ApiSettings") -> None:
     _check_who_may_read(settings)
 
 
-def _check_who_may_read(settings: "ApiSettings") -> None:
-    for given, missing in (("api_tls_cert", "api_tls_key"), ("api_tls_key", "api_tls_cert")):
+def check_feed(text: str) -> None:
+    """Raises SettingsError: an endpoint is none that one can connect to."""
+    if endpoint.is_unspecified(_address("feed_connect", text) or ""):
+        raise refused("feed_connect", text, "one machine's address")
+
+
+def _check_pair(settings: Struct, one: str, other: str, purpose: str) -> None:
+    for given, missing in ((one, other), (other, one)):
         if getattr(settings, given) and not getattr(settings, missing):
-            raise refused(given, getattr(settings, given), f"enough for HTTPS: set {PREFIX}{missing.upper()}, too")
+            raise refused(given, getattr(settings, given), f"enough for {purpose}: set {PREFIX}{missing.upper()}, too")
+
+
+def _check_who_may_read(settings: "ApiSettings") -> None:
+    _check_pair(settings, "api_tls_cert", "api_tls_key", "HTTPS")
     is_open = not settings.api_token_file and not settings.api_allow_anonymous
     if is_open and not endpoint.is_loopback(settings.api_address):
         expected = (

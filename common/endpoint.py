@@ -35,6 +35,11 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+def is_ip(address: str) -> bool:
+    """Return whether an endpoint's address is a number, not a name to be looked up."""
+    return _ip(address) is not None
+
+
 def is_unspecified(address: str) -> bool:
     """Return whether an endpoint's address means all of a machine's own, which nobody can connect to."""
     ip = _ip(address)

@@ -17,13 +17,13 @@ _NOT_FOR_OTHERS = stat.S_IWGRP | stat.S_IRWXO
 """The owner's group may read: Kubernetes' `fsGroup` and a service's own group let the process in that way."""
 
 
-def read(setting: str, path: str) -> bytes:
+def read(setting: str, path: str, most_bytes: int = MOST_BYTES) -> bytes:
     """Return what the file named in a setting holds.
 
     Raises:
-        SettingsError: it is missing, unreadable, no regular file, or larger than `MOST_BYTES`.
+        SettingsError: it is missing, unreadable, no regular file, or larger than `most_bytes`.
     """
-    return _read(setting, path, is_secret=False)
+    return _read(setting, path, most_bytes, is_secret=False)
 
 
 def read_secret(setting: str, path: str) -> bytes:
@@ -32,10 +32,10 @@ def read_secret(setting: str, path: str) -> bytes:
     Raises:
         SettingsError: as for `read`; or its mode lets others use it, or its group write it.
     """
-    return _read(setting, path, is_secret=True)
+    return _read(setting, path, MOST_BYTES, is_secret=True)
 
 
-def _read(setting: str, path: str, *, is_secret: bool) -> bytes:
+def _read(setting: str, path: str, most_bytes: int, *, is_secret: bool) -> bytes:
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             status = os.fstat(file.fileno())
@@ -44,12 +44,12 @@ def _read(setting: str, path: str, *, is_secret: bool) -> bytes:
             # Windows keeps no such modes: there every file seems open to all.
             if is_secret and status.st_mode & _NOT_FOR_OTHERS and sys.platform != "win32":
                 raise refused(setting, path, _private(path, status.st_mode))
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(most_bytes + 1)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
         reason = error.strerror if isinstance(error, OSError) else "no path has a NUL"
         raise refused(setting, path, f"a file that can be read: {reason}") from None
-    if len(content) > MOST_BYTES:
-        raise refused(setting, path, f"a file of at most {MOST_BYTES // 2**10} KiB")
+    if len(content) > most_bytes:
+        raise refused(setting, path, f"a file of at most {most_bytes // 2**10} KiB")
     return content
 
 

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 DEFAULT_FEED = "tcp://127.0.0.1:8481"
+FILE_PREFIX = "file:"
 
 
 class _CommonSettings(Struct, frozen=True, kw_only=True):
@@ -52,6 +53,12 @@ class CollectorSettings(_CommonSettings, frozen=True, kw_only=True):
     feed_bind: Annotated[
         str, Meta(description="Endpoint the feed is published on: `tcp://ADDRESS:PORT` or `ipc:///PATH`.")
     ] = DEFAULT_FEED
+    feed_secret_key: Annotated[
+        str, Meta(description="File of the collector's secret key, for a feed that CURVE encrypts; empty: it is not.")
+    ] = ""
+    feed_authorized_keys: Annotated[
+        str, Meta(description="Directory of the public keys, in files `NAME.public`, whose holders may subscribe.")
+    ] = ""
     nvml_library: Annotated[
         str,
         Meta(
@@ -84,9 +91,20 @@ class ApiSettings(_CommonSettings, frozen=True, kw_only=True):
 
     api_address: Annotated[str, Meta(description="IP address to listen on.")] = "127.0.0.1"
     api_port: Annotated[int, Meta(ge=1, le=65535, description="TCP port to listen on.")] = 8480
-    feed_connect: Annotated[str, Meta(description="Endpoints of the collectors' feeds, separated by commas.")] = (
-        DEFAULT_FEED
-    )
+    feed_connect: Annotated[
+        str,
+        Meta(
+            description="Endpoints of the collectors' feeds, separated by commas; or `file:PATH`, of lines with an "
+            "endpoint each, and behind it its public key where it has one of its own."
+        ),
+    ] = DEFAULT_FEED
+    feed_client_key: Annotated[
+        str, Meta(description="File of the API's own secret key, for feeds that CURVE encrypts; empty: none is.")
+    ] = ""
+    feed_server_key: Annotated[
+        str,
+        Meta(description="Public key of the collectors, or `file:PATH` of it; empty: their feeds have none."),
+    ] = ""
     history_seconds: Annotated[
         float, Meta(ge=0, le=604800, description="For how long snapshots are kept for the history; 0: none is kept.")
     ] = 3600.0
@@ -134,8 +152,15 @@ class ApiSettings(_CommonSettings, frozen=True, kw_only=True):
     ] = False
 
     @property
+    def feed_file(self) -> str:
+        """The path of the file that lists the endpoints; empty: `feed_connect` does."""
+        return self.feed_connect.removeprefix(FILE_PREFIX) if self.feed_connect.startswith(FILE_PREFIX) else ""
+
+    @property
     def feed_endpoints(self) -> tuple[str, ...]:
-        """`feed_connect`, taken apart; each endpoint once."""
+        """`feed_connect`, taken apart; each endpoint once, and none if a file lists them."""
+        if self.feed_file:
+            return ()
         return tuple(dict.fromkeys(part.strip() for part in self.feed_connect.split(",")))
 
 

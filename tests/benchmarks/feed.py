@@ -14,6 +14,7 @@ import zmq
 import zmq.asyncio
 
 from api.cache import Cache
+from api.feeds import Feed
 from api.subscriber import Subscriber
 from collector.publisher import Publisher
 from common import wire
@@ -94,7 +95,7 @@ class _Ours(_Hop):
         self._cache = Cache((endpoint,))
         self._answers = make_answers(self._cache)
         self._publisher = Publisher(endpoint, elapsed_seconds)
-        self._subscriber = Subscriber((endpoint,), self._accept, self._cache.reject, elapsed_seconds)
+        self._subscriber = Subscriber((Feed(endpoint),), self._accept, self._cache.reject, elapsed_seconds)
         self._serving = [asyncio.create_task(end.serve()) for end in (self._publisher, self._subscriber)]
 
     def prepare(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from api.feeds import Feed
 from api.routes import METRICS_PATH
 from api.subscriber import Subscriber
 from common.clock import elapsed_seconds
@@ -60,7 +61,7 @@ async def _hear(feed: str, samples: int) -> None:
         if snapshot.sequence + 1 >= samples:
             enough.set()
 
-    subscriber = Subscriber((feed,), accept, lambda _endpoint: None, elapsed_seconds)
+    subscriber = Subscriber((Feed(feed),), accept, lambda _endpoint: None, elapsed_seconds)
     serving = asyncio.create_task(subscriber.serve())
     try:
         await asyncio.wait_for(enough.wait(), START_SECONDS + 2 * samples * INTERVAL_SECONDS)

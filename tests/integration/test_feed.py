@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from api.feeds import Feed
 from api.routes import METRICS_PATH
 from api.subscriber import Subscriber
 from collector.publisher import Publisher
@@ -55,7 +56,7 @@ class Api:
 
     def connect(self) -> None:
         self._heard: asyncio.Queue[Snapshot] = asyncio.Queue()
-        self.subscriber = Subscriber(self.cache.endpoints, self._accept, self.cache.reject, lambda: self.now)
+        self.subscriber = Subscriber(map(Feed, self.cache.endpoints), self._accept, self.cache.reject, lambda: self.now)
         self._serving = asyncio.create_task(self.subscriber.serve())
 
     async def end(self) -> None:

@@ -10,10 +10,12 @@ import pytest
 import zmq
 import zmq.asyncio
 
-from api import subscriber
-from api.seldom import SELDOM_SECONDS
-from api.subscriber import AWAY_SECONDS, CATCH_UP_SECONDS, LOOK_SECONDS, MAX_MESSAGE_BYTES, Lookout, Subscriber
+from api.contact import Told
+from api.feeds import Feed as FeedAt
+from api.lookout import AWAY_SECONDS, CATCH_UP_SECONDS, LOOK_SECONDS, Lookout
+from api.subscriber import MAX_MESSAGE_BYTES, Subscriber
 from common import wire
+from common.seldom import SELDOM_SECONDS
 from common.snapshot import Snapshot
 from tests.builders import make_frame, make_gpu, make_snapshot
 from tests.ports import free_port
@@ -53,16 +55,6 @@ class Feed:
             await self.subscribed()
             await self.send(frame)
 
-    async def is_subscribed_to_within(self, seconds: float) -> bool:
-        done, _ = await asyncio.wait({waiting := asyncio.ensure_future(self.subscribed())}, timeout=seconds)
-        waiting.cancel()
-        return bool(done)
-
-    async def speak(self, frame: bytes) -> None:
-        while True:
-            await self.send(frame)
-            await asyncio.sleep(0.001)
-
     async def send_parts(self, *frames: bytes) -> None:
         await self._socket.send_multipart(frames)
 
@@ -77,7 +69,7 @@ class Heard:
         self.arrived: list[float] = []
         self.now = 0.0
         self.subscriber = Subscriber(
-            [feed.endpoint for feed in feeds],
+            [FeedAt(feed.endpoint) for feed in feeds],
             self._accept,
             self.rejected.append,
             lambda: self.now,
@@ -86,6 +78,13 @@ class Heard:
     def _accept(self, endpoint: str, snapshot: Snapshot, arrived: float) -> None:
         self.arrived.append(arrived)
         self.snapshots.put_nowait((endpoint, snapshot))
+
+    async def until_contact(self, state: str) -> Told:
+        """Wait until the way to the first feed is in a state, and return how it is."""
+        contact = self.subscriber.contacts[self.feeds[0].endpoint]
+        while contact.state != state:
+            await asyncio.sleep(0.01)
+        return contact.told(self.now)
 
     async def next(self) -> tuple[str, int]:
         """Return where the next snapshot comes from, and its number."""
@@ -230,29 +229,15 @@ def test_a_publisher_that_starts_anew_is_heard_again() -> None:
     hear(story)
 
 
-def test_a_message_too_large_for_any_snapshot_is_not_taken_and_its_endpoint_is_heard_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(subscriber, "SILENT_SECONDS", 0.2)
-
+def test_a_message_too_large_for_any_snapshot_is_not_taken_and_its_endpoint_is_heard_again() -> None:
     async def story(heard: Heard, feed: Feed) -> None:
         await feed.send(wire.topic("node-1") + bytes(MAX_MESSAGE_BYTES))
         welcoming = asyncio.create_task(feed.send_to_every_newcomer(frame(1)))
+        await heard.until_contact("lost")
+        heard.now = 10.0
         assert await heard.next() == (feed.endpoint, 1)
         assert heard.rejected == []
         welcoming.cancel()
-
-    hear(story)
-
-
-def test_an_endpoint_that_speaks_is_left_connected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscriber, "SILENT_SECONDS", 0.1)
-
-    async def story(_: Heard, feed: Feed) -> None:
-        speaking = asyncio.create_task(feed.speak(frame(0)))
-        while await feed.is_subscribed_to_within(0.35):
-            pass
-        speaking.cancel()
 
     hear(story)
 

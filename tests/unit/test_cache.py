@@ -6,9 +6,10 @@ import time
 import pytest
 
 from api import cache as cache_module
-from api.seldom import SELDOM_SECONDS
+from api.reports import reports, rivals
 from common import clock
 from common.clock import elapsed_seconds
+from common.seldom import SELDOM_SECONDS
 from common.snapshot import Snapshot
 from tests.builders import ENDPOINT, make_cache, make_snapshot
 
@@ -175,8 +176,73 @@ def test_two_collectors_that_take_turns_under_one_name_are_told_of_and_a_new_sta
     assert cache.hosts["node-1"].rival_until < 0
     for now, run in enumerate("bcbc", 3):
         cache.accept(ENDPOINT, make_snapshot(run_id=run, sequence=now), float(now))
-    assert [record.getMessage()[:36] for record in caplog.records] == ["two collectors call themselves node-1"[:36]]
-    assert cache.hosts["node-1"].rival_until == 66.0
+    said = f"two collectors call themselves node-1, at {ENDPOINT} (shown) and {ENDPOINT}: give each"
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line[: len(said)] for line in lines if not line.startswith("lost")] == [said]
+    assert cache.hosts["node-1"].snapshot.run_id == "c"
+    assert cache.hosts["node-1"].rival_until == 5.0 + 75.0
+
+
+def test_two_collectors_of_one_name_are_not_mixed_but_kept_apart(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cache = make_cache()
+    for second in range(6):
+        shown = cache.accept(ENDPOINT, make_snapshot(run_id="a", sequence=second), float(second))
+        other = cache.accept(OTHER, make_snapshot(run_id="b", sequence=10 + 2 * second), second + 0.5)
+        assert (shown, other) == (True, False)
+    host, rival = cache.hosts["node-1"], cache.rivals["node-1", OTHER]
+    assert (host.snapshot.run_id, host.received, host.lost, host.endpoint) == ("a", 6, 0, ENDPOINT)
+    assert (rival.snapshot.run_id, rival.received, rival.lost, rival.endpoint) == ("b", 6, 5, OTHER)
+    assert host.rival_until > 5.5
+    assert [(each.shown_endpoint, each.endpoint) for each in rivals(cache, 6.0)] == [(ENDPOINT, OTHER)]
+    assert [each.endpoint for each in reports(cache, 6.0)] == [ENDPOINT]
+    assert len(caplog.records) == 1
+
+
+def test_a_rival_takes_the_place_of_a_host_that_is_silent_and_is_its_rival_when_that_is_back() -> None:
+    cache = make_cache(make_snapshot(run_id="a"), now=0.0)
+    assert not cache.accept(OTHER, make_snapshot(run_id="b", sequence=5), 70.0)
+    assert cache.accept(OTHER, make_snapshot(run_id="b", sequence=6), 76.0)
+    assert (cache.hosts["node-1"].endpoint, cache.hosts["node-1"].lost) == (OTHER, 0)
+    assert not cache.accept(ENDPOINT, make_snapshot(run_id="a", sequence=9), 77.0)
+    assert cache.accept(OTHER, make_snapshot(run_id="b", sequence=7), 78.0)
+    assert [each.endpoint for each in rivals(cache, 78.0)] == [ENDPOINT]
+    assert rivals(cache, 1000.0) == []
+
+
+def test_a_collector_that_moves_is_shown_once_it_is_silent_where_it_was() -> None:
+    cache = make_cache(make_snapshot(run_id="a"), now=0.0)
+    assert cache.accept(OTHER, make_snapshot(run_id="b"), 75.5)
+    assert (cache.hosts["node-1"].endpoint, cache.rivals) == (OTHER, {})
+    assert cache.hosts["node-1"].rival_until < 0
+
+
+def test_a_collector_that_starts_anew_is_no_rival_of_itself_where_it_is_heard_over_two_ways() -> None:
+    cache = make_cache(make_snapshot(run_id="a"), now=0.0)
+    cache.accept(OTHER, make_snapshot(run_id="b"), 10.0)
+    cache.accept(ENDPOINT, make_snapshot(run_id="b"), 10.1)
+    cache.accept(OTHER, make_snapshot(run_id="b", sequence=1), 40.0)
+    host = cache.hosts["node-1"]
+    assert (host.snapshot.sequence, host.received, host.rival_until < 0, cache.rivals) == (1, 3, True, {})
+
+
+def test_what_was_heard_from_an_endpoint_that_is_left_is_forgotten_and_nothing_else() -> None:
+    cache = make_cache(make_snapshot(host="a"), endpoints=(ENDPOINT, OTHER))
+    cache.accept(OTHER, make_snapshot(host="b"), 0.0)
+    cache.reject(OTHER)
+    version = cache.version
+    cache.follow((ENDPOINT, "tcp://node-3:8481"))
+    assert (list(cache.hosts), cache.unheard(), cache.rejected) == (["a"], ["tcp://node-3:8481"], {})
+    assert cache.version > version
+
+
+def test_a_host_s_clock_is_judged_by_the_snapshot_that_was_quickest_here() -> None:
+    times = iter((1000.0, 1001.25, 1002.5))
+    cache = make_cache(unix_seconds=lambda: next(times))
+    for second in range(3):
+        cache.accept(ENDPOINT, make_snapshot(sequence=second, sampled_at_ns=(1005 + second) * 10**9), float(second))
+    assert cache.hosts["node-1"].clock_offset_seconds == 5.0
 
 
 @pytest.mark.parametrize(
@@ -205,7 +271,7 @@ def test_a_run_that_was_over_when_the_latest_was_sealed_is_no_news() -> None:
     assert not cache.accept(OTHER, make_snapshot(run_id="old", sequence=900, held_seconds=6.0), 20.5)
     assert (cache.hosts["node-1"].snapshot.run_id, cache.hosts["node-1"].age_seconds(20.5)) == ("new", 5.5)
     assert cache.version == version + 1
-    assert cache.accept(OTHER, make_snapshot(run_id="newer", held_seconds=5.5), 20.5)
+    assert cache.accept(ENDPOINT, make_snapshot(run_id="newer", held_seconds=5.5), 20.5)
 
 
 def test_what_was_lost_is_logged_at_most_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from api.reloading import CONCERN_SECONDS, Reloading
 from api.tokens import Tokens
+from common.reloading import CONCERN_SECONDS, Reloading
 from common.settings import SettingsError
 
 NEVER = 0.0
@@ -51,7 +51,7 @@ def note(tmp_path: Path) -> Note:
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """Return what takes the lines that were logged since it was last asked."""
-    caplog.set_level(logging.DEBUG, "api.reloading")
+    caplog.set_level(logging.DEBUG, "common.reloading")
 
     def taken() -> list[str]:
         lines = [f"{record.levelname} {record.getMessage()}" for record in caplog.records]

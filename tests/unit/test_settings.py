@@ -63,6 +63,8 @@ def test_without_any_setting_the_defaults_are_those_of_the_contract() -> None:
         "host": "node-1",
         "interval_seconds": 30.0,
         "feed_bind": "tcp://127.0.0.1:8481",
+        "feed_secret_key": "",
+        "feed_authorized_keys": "",
         "nvml_library": "",
         "stall_after_seconds": 10.0,
         "stall_exit_seconds": 300.0,
@@ -74,6 +76,8 @@ def test_without_any_setting_the_defaults_are_those_of_the_contract() -> None:
         "api_address": "127.0.0.1",
         "api_port": 8480,
         "feed_connect": "tcp://127.0.0.1:8481",
+        "feed_client_key": "",
+        "feed_server_key": "",
         "history_seconds": 3600.0,
         "history_megabytes": 256,
         "stale_after_seconds": 0.0,
@@ -227,8 +231,32 @@ def test_the_feed_binds_to_loopback(endpoint: str) -> None:
 @pytest.mark.parametrize(
     "endpoint", ["tcp://0.0.0.0:1", "tcp://*:1", "tcp://[::]:1", "tcp://10.0.0.1:1", "tcp://eth0:1"]
 )
-def test_the_feed_binds_nowhere_else(endpoint: str) -> None:
-    assert "on loopback" in refusal(CollectorSettings, FEED_BIND=endpoint, HOST="node-1")
+def test_the_feed_binds_elsewhere_only_where_keys_say_who_may_subscribe(endpoint: str) -> None:
+    line = refusal(CollectorSettings, FEED_BIND=endpoint, HOST="node-1")
+    assert "on loopback" in line
+    assert "set GPU_METRICS_FEED_SECRET_KEY and GPU_METRICS_FEED_AUTHORIZED_KEYS" in line
+    keys = {"FEED_SECRET_KEY": "a.secret", "FEED_AUTHORIZED_KEYS": "keys"}
+    assert collector(FEED_BIND=endpoint, HOST="node-1", **keys).feed_bind == endpoint
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "missing"),
+    [
+        (CollectorSettings, "FEED_SECRET_KEY", "FEED_AUTHORIZED_KEYS"),
+        (CollectorSettings, "FEED_AUTHORIZED_KEYS", "FEED_SECRET_KEY"),
+        (ApiSettings, "FEED_CLIENT_KEY", "FEED_SERVER_KEY"),
+        (ApiSettings, "FEED_SERVER_KEY", "FEED_CLIENT_KEY"),
+    ],
+)
+def test_the_keys_of_one_end_go_together(kind: Any, given: str, missing: str) -> None:
+    line = refusal(kind, **{given: "some file", "HOST": "node-1"})
+    assert line.startswith(f"GPU_METRICS_{given} ")
+    assert f"set GPU_METRICS_{missing}, too" in line
+
+
+def test_a_file_that_lists_the_feeds_may_have_the_keys_of_all() -> None:
+    settings = api(FEED_CONNECT="file:etc/the feeds", FEED_CLIENT_KEY="api.secret")
+    assert (settings.feed_file, settings.feed_endpoints) == ("etc/the feeds", ())
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "[::]", "[0:0::0]", "*"])  # noqa: S104 -- refused, too

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from common.settings import SettingsError
+from common.wording import SettingsError
 
 _log = logging.getLogger(__name__)
 
