@@ -23,8 +23,8 @@ MOST_LIST_BYTES = 4 * 2**20
 FILES_PER_FEED = 4
 """Files that a subscription holds open: its connection, and what libzmq wakes us by."""
 
-FILES_FOR_THE_REST = 1000
-"""Files that are kept for all else, mostly HTTP's connections."""
+FILES_FOR_THE_REST = 50
+"""Files that are open for all else but HTTP's connections, which leave the feeds half of all (see `connections`)."""
 
 
 class Feed(NamedTuple):
@@ -97,7 +97,7 @@ class Feeds:
         found = tuple(itertools.islice(feeds, MOST_FEEDS + 1))
         if not 0 < len(found) <= MOST_FEEDS:
             raise refused(SETTING, self._text, f"1 to {MOST_FEEDS} endpoints")
-        wanted = FILES_PER_FEED * len(found) + FILES_FOR_THE_REST
+        wanted = 2 * (FILES_PER_FEED * len(found) + FILES_FOR_THE_REST)
         if (may_open := open_files.allow(wanted)) < wanted:
             expected = f"admitted by the limit of open files, {may_open}; {len(found)} feeds need {wanted} (ulimit -n)"
             raise refused(SETTING, self._text, expected)

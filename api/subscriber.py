@@ -138,7 +138,7 @@ class Subscriber:
     def _log_contact(self, endpoint: str, contact: Contact, now: float) -> None:
         if times := self._said.count(f"{contact.state} {endpoint}", now):
             told = contact.told(now)
-            level = logging.INFO if told.state == "connected" else logging.WARNING
+            level = logging.INFO if told.state in ("connected", "refused") else logging.WARNING
             more = f" ({times - 1} more since the last such line)" if times > 1 else ""
             words = told.state.replace("_", " ")
             _log.log(level, "%s: %s%s%s", endpoint, words, f": {told.reason}" if told.reason else "", more)

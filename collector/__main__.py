@@ -41,9 +41,10 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
         house,
         asyncio.create_task(beat(sampler, publisher, settings.interval_seconds)),
         asyncio.create_task(publisher.serve()),
-        asyncio.create_task(Reloading([locked.gate] if locked else [], time.time).serve()),
         asyncio.create_task(stop.wait()),
     }
+    if locked:
+        tasks.add(asyncio.create_task(Reloading([locked.gate], time.time).serve()))
     done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()

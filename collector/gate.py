@@ -83,7 +83,7 @@ class Gate:
         address, key = request[3], request[6]
         name = self._names.get(key)
         if name is None and len(key) == _KEY_BYTES:
-            self._log_refused(address.decode("ascii", "replace")[:100], text(key))
+            self._log_refused(address.decode("ascii", "replace").removeprefix("::ffff:")[:100], text(key))
         return name
 
     def _log_refused(self, address: str, key: str) -> None:

@@ -47,8 +47,11 @@ _OPTIONS = {
     zmq.IPV6: 1,
     zmq.LINGER: 0,
     zmq.SNDHWM: QUEUED_FRAMES,
-    # What subscribers send are subscriptions; CURVE's handshake needs more than 256 bytes.
-    zmq.MAXMSGSIZE: 1024,
+    # libzmq takes all that has come before it returns, and who floods us must not keep it there. With 1 and a gate, it
+    # never hands on the first subscription.
+    zmq.RCVHWM: 2,
+    # What subscribers send are subscriptions, to topics of at most 270 bytes; CURVE's handshake needs more than 256.
+    zmq.MAXMSGSIZE: 512,
     zmq.HANDSHAKE_IVL: 3000,
     zmq.HEARTBEAT_IVL: 5000,
     zmq.HEARTBEAT_TIMEOUT: 15000,

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import itertools
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ from collector import publisher as publisher_module
 from collector.gate import Gate
 from collector.publisher import Locked, Publisher
 from common.clock import elapsed_seconds
+from common.cost import own_resident_bytes
 from common.snapshot import Snapshot
 from tests.builders import make_snapshot
 from tests.processes import PATIENCE_SECONDS, free_port
@@ -81,6 +84,16 @@ class Listener:
         while self._contact.state != state:
             await asyncio.sleep(0.01)
         return self._contact.told(elapsed_seconds())
+
+
+async def until_hears_more(publisher: Publisher, listener: Listener) -> None:
+    """Publish until that is heard: what is published between a welcome and the subscription is not."""
+    for sequence in itertools.count(1):
+        await publisher.publish(make_snapshot(sequence=sequence))
+        await asyncio.sleep(0.01)
+        while not listener.heard.empty():
+            if listener.heard.get_nowait().sequence > 0:
+                return
 
 
 async def ended(task: "asyncio.Task[None]") -> None:
@@ -155,9 +168,7 @@ def test_whose_key_is_removed_hears_no_more_and_the_others_go_on(tmp_path: Path)
             ours.gate.load()
             await goes.until("rejected")
             await stays.heard.get()
-            await publisher.publish(make_snapshot(sequence=1))
-            while (await stays.heard.get()).sequence != 1:
-                pass
+            await until_hears_more(publisher, stays)
             assert goes.heard.empty()
 
     tell(tmp_path, story)
@@ -206,9 +217,34 @@ def test_who_subscribes_to_more_than_anybody_needs_is_dropped_and_the_others_com
             context.destroy(linger=0)
             await listener.until("connected")
             await listener.heard.get()
-            await publisher.publish(make_snapshot(sequence=1))
-            while (await listener.heard.get()).sequence != 1:
-                pass
+            await until_hears_more(publisher, listener)
+
+    tell(tmp_path, story)
+
+
+def flood(port: int, subscriptions: int) -> None:
+    """Subscribe to so many topics of 270 bytes, as fast as they are taken, whenever we are let in."""
+    sent, ready = 0, b"\5READY\x0bSocket-Type\0\0\0\3SUB"
+    greeting = b"\xff" + bytes(8) + b"\x7f\3\0NULL" + bytes(48)
+    while sent < subscriptions:
+        with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as peer:
+            peer.sendall(greeting + b"\4" + bytes([len(ready)]) + ready)
+            while sent < subscriptions:
+                sent += 100
+                peer.sendall(b"".join(b"\2" + (271).to_bytes(8, "big") + b"\1" + os.urandom(270) for _ in range(100)))
+
+
+def test_a_flood_of_subscriptions_costs_no_more_than_so_much_memory_and_the_beat_goes_on(tmp_path: Path) -> None:
+    async def story(ours: Ours) -> None:
+        async with ours.publishing(is_locked=False) as publisher:
+            before = own_resident_bytes() or 0
+            flooding = asyncio.create_task(asyncio.to_thread(flood, int(ours.endpoint.rpartition(":")[2]), 50_000))
+            while not flooding.done():
+                await publisher.publish(make_snapshot(sequence=1))
+                await asyncio.sleep(0.01)
+            async with ours.listening(None, None) as listener:
+                await listener.heard.get()
+            assert (own_resident_bytes() or 0) - before < 200 * 2**20
 
     tell(tmp_path, story)
 

@@ -104,9 +104,9 @@ def test_who_comes_and_goes_is_told_and_what_cannot_be_loaded_changes_nothing(li
 
 
 def test_a_list_may_be_as_long_as_files_may_be_open(listed: Listed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_files, "allow", lambda _wanted: 1500)
+    monkeypatch.setattr(open_files, "allow", lambda _wanted: 1100)
     assert len(listed.load(*(f"tcp://a:{port}" for port in range(1, 126))).feeds) == 125
-    with pytest.raises(SettingsError, match=r"the limit of open files, 1500; 126 feeds need 1504 \(ulimit -n\)"):
+    with pytest.raises(SettingsError, match=r"the limit of open files, 1100; 126 feeds need 1108 \(ulimit -n\)"):
         listed.load(*(f"tcp://a:{port}" for port in range(1, 127)))
     monkeypatch.setattr(feeds, "MOST_FEEDS", 2)
     with pytest.raises(SettingsError, match="1 to 2 endpoints"):
