@@ -5,14 +5,20 @@ import faulthandler
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 
 from common import log
 from common.settings import Settings, SettingsError, load
 
 
-def run(kind: type[Settings], main: Callable[[Settings, asyncio.Event], Coroutine[None, None, int]]) -> int:
+def run(
+    kind: type[Settings],
+    main: Callable[[Settings, asyncio.Event], Coroutine[None, None, int]],
+    flags: Sequence[str] | None = None,
+) -> int:
     """Run `main` with the settings of this process, until it returns its exit status.
+
+    `flags` are those of the settings; None: all that the process was given.
 
     The event that `main` is given is set on SIGTERM and SIGINT. Bad settings, and files that they name and `main`
     cannot load, end with status 2 and one line on standard error.
@@ -20,7 +26,7 @@ def run(kind: type[Settings], main: Callable[[Settings, asyncio.Event], Coroutin
     # A crash inside the driver leaves the stack of its Python callers in the log.
     faulthandler.enable()
     try:
-        settings = load(kind, sys.argv[1:], os.environ)
+        settings = load(kind, sys.argv[1:] if flags is None else flags, os.environ)
         log.configure(settings.log_level)
         # ZeroMQ needs a loop that can watch file descriptors, which Windows' default one cannot.
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:

@@ -27,7 +27,11 @@ class SlowestCall(Struct, frozen=True, kw_only=True):
 
 
 class Source(Struct, frozen=True, kw_only=True):
-    """NVML as the collector sees it. Versions are None until the driver has told them."""
+    """NVML as the collector sees it. Versions are None until the driver has told them.
+
+    `replay_of_ns` is None unless this is a replay of a recording; then it is when the sample was really finished, Unix
+    time in nanoseconds.
+    """
 
     state: SourceState
     error: str | None = None
@@ -35,6 +39,7 @@ class Source(Struct, frozen=True, kw_only=True):
     driver_version: str | None = None
     nvml_version: str | None = None
     cuda_version: str | None = None
+    replay_of_ns: int | None = None
 
 
 class Cost(Struct, frozen=True, kw_only=True):

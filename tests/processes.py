@@ -57,8 +57,9 @@ def get(port: int, target: str = METRICS, **headers: str) -> Reply:
 class Process:
     """One of our processes. Its standard output and error go to a file."""
 
-    def __init__(self, module: str, settings: Mapping[str, str], log: Path) -> None:
+    def __init__(self, module: str, settings: Mapping[str, str], log: Path, *arguments: str) -> None:
         self.module = module
+        self.arguments = arguments
         self.settings = dict(settings)
         self.log_path = log
         self._popen: subprocess.Popen[bytes] | None = None
@@ -68,7 +69,7 @@ class Process:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("GPU_METRICS_")}
         with self.log_path.open("ab") as log:
             self._popen = subprocess.Popen(
-                [sys.executable, "-m", self.module],
+                [sys.executable, "-m", self.module, *self.arguments],
                 cwd=ROOT,
                 env=inherited | self.settings,
                 stdout=log,

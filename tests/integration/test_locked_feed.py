@@ -22,7 +22,8 @@ from common.clock import elapsed_seconds
 from common.cost import own_resident_bytes
 from common.snapshot import Snapshot
 from tests.builders import make_snapshot
-from tests.processes import PATIENCE_SECONDS, free_port
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS
 
 SERVER, SERVER_SECRET = zmq.curve_keypair()
 CLIENT, CLIENT_SECRET = zmq.curve_keypair()

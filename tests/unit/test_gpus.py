@@ -173,7 +173,7 @@ def test_a_gpu_whose_host_is_silent_is_told_again_where_it_was_put() -> None:
 
 
 def test_hosts_tells_all_there_is_to_know_of_each() -> None:
-    cache = make_cache(make_snapshot(), endpoints=(ENDPOINT, OTHER))
+    cache = make_cache(make_snapshot(), endpoints=(ENDPOINT, OTHER), unix_seconds=lambda: 1_741_129_300.0)
     cache.accept(ENDPOINT, make_snapshot(sequence=3), 1.0)
     cache.reject(ENDPOINT)
     cache.reject(OTHER)
@@ -187,6 +187,9 @@ def test_hosts_tells_all_there_is_to_know_of_each() -> None:
         "collector": msgspec.to_builtins(snapshot.collector),
         "messages": {"received": 2, "lost": 2, "rejected": 1},
         "endpoint": ENDPOINT,
+        "connection": None,
+        "clock_offset_seconds": 70.123,
+        "rival_of": None,
     }
     assert silent == {
         "host": None,
@@ -196,6 +199,9 @@ def test_hosts_tells_all_there_is_to_know_of_each() -> None:
         "collector": None,
         "messages": {"received": 0, "lost": 0, "rejected": 1},
         "endpoint": OTHER,
+        "connection": None,
+        "clock_offset_seconds": None,
+        "rival_of": None,
     }
 
 

@@ -1,0 +1,93 @@
+"""A recording of the feed: what is kept of it when the recorder is killed, and what is said of one that is corrupt."""
+
+import contextlib
+import itertools
+from pathlib import Path
+
+import pytest
+
+from common.recording import MAGIC, Recorded, Recorder, Recording, RecordingError
+from tests.builders import make_gpu, make_snapshot
+
+THREE = [Recorded(number / 2, make_snapshot(sequence=number, gpus=[make_gpu()])) for number in range(3)]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    recorder = Recorder(str(tmp_path / "feed"))
+    for recorded in THREE:
+        recorder.write(recorded)
+    recorder.close()
+    return tmp_path / "feed"
+
+
+def read(path: Path) -> list[Recorded]:
+    with Recording(str(path)) as recording:
+        return list(recording)
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(RecordingError) as refused, Recording(str(path)) as recording:
+        recording.check()
+    return str(refused.value)
+
+
+def test_what_was_recorded_is_read_as_often_as_is_wanted(path: Path) -> None:
+    with Recording(str(path)) as recording:
+        assert (recording.check(), list(recording), list(recording)) == (3, THREE, THREE)
+
+
+def test_a_recording_is_its_owner_s_alone_and_overwrites_nothing(path: Path) -> None:
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(RecordingError, match="cannot record there: File exists"):
+        Recorder(str(path))
+    assert read(path) == THREE
+
+
+def test_a_recording_that_is_cut_off_anywhere_is_read_up_to_the_last_whole_snapshot(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = path.read_bytes()
+    lengths = []
+    for length in range(len(MAGIC), len(whole)):
+        path.write_bytes(whole[:length])
+        found = read(path)
+        assert found == THREE[: len(found)]
+        lengths.append(len(found))
+    assert [count for count, _ in itertools.groupby(lengths)] == [0, 1, 2]
+    assert "is cut off at byte" in caplog.records[-1].getMessage()
+
+
+def test_a_byte_that_was_changed_anywhere_is_noticed(path: Path) -> None:
+    whole = path.read_bytes()
+    for place in range(len(MAGIC), len(whole), 7):
+        changed = bytearray(whole)
+        changed[place] ^= 0xFF
+        path.write_bytes(changed)
+        with contextlib.suppress(RecordingError):
+            found = read(path)
+            # Here a length reaches beyond the end, and the file looks cut off.
+            assert (found, len(found) < len(THREE)) == (THREE[: len(found)], True)
+
+
+def test_what_is_corrupt_is_told_with_its_place(path: Path) -> None:
+    changed = bytearray(path.read_bytes())
+    changed[-1] ^= 0xFF
+    path.write_bytes(changed)
+    third = len(MAGIC) + (len(changed) - len(MAGIC)) // 3 * 2
+    assert refusal(path) == f"{path}: corrupt at byte {third}: a snapshot whose checksum is wrong"
+
+
+def test_what_is_no_recording_or_cannot_be_had_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "feed").write_bytes(b"something else entirely, of some length")
+    assert "no recording of the feed" in refusal(tmp_path / "feed")
+    assert "No such file" in refusal(tmp_path / "none")
+    assert "cannot be read" in refusal(tmp_path)
+
+
+def test_times_that_go_back_and_frames_of_no_snapshot_are_corrupt(tmp_path: Path) -> None:
+    recorder = Recorder(str(tmp_path / "feed"))
+    recorder.write(THREE[1])
+    recorder.write(THREE[0])
+    recorder.close()
+    assert "a time of 0.0 s after one of 0.5 s" in refusal(tmp_path / "feed")
