@@ -29,7 +29,7 @@ MAX_HOSTS = 10_000
 class Listener(Protocol):
     """Who is told what is news."""
 
-    def __call__(self, snapshot: Snapshot, sealed_at: float, *, has_rival: bool) -> None:
+    def __call__(self, snapshot: Snapshot, sealed_at: float, *, is_stale: bool, has_rival: bool) -> None:
         """Take a snapshot."""
 
 
@@ -42,7 +42,8 @@ class Cache:
     hosts: dict[str, Host] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
-    """Called with every snapshot that is news, when it was sealed, and whether another collector has its name."""
+    """Called with every snapshot that is news, when it was sealed, whether it was stale when it came, and whether
+    another collector has its name."""
 
     version: int = 0
     """Grows with every snapshot that is news or turns out to be older, with every endpoint heard at last, with those
@@ -86,8 +87,9 @@ class Cache:
             return False
         host.compare_clocks(self.unix_seconds())
         self.version += 1
+        is_stale = host.age_seconds(arrived) > self.stale_after(host)
         for tell in self.listeners:
-            tell(snapshot, host.sealed_at, has_rival=arrived < host.rival_until)
+            tell(snapshot, host.sealed_at, is_stale=is_stale, has_rival=arrived < host.rival_until)
         return True
 
     def follow(self, endpoints: tuple[str, ...]) -> None:

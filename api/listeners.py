@@ -15,11 +15,14 @@ from api.stream import Message, Stream
 HEARTBEAT_SECONDS = 15.0
 """After so long without a message a comment is sent, so that all on the way know that the stream lives."""
 
+_BEATS = 15
+"""How often in that time it is looked for who needs one."""
+
 STUCK_SECONDS = 75.0
 """Who takes longer to read one message is dropped."""
 
-_AT_ONCE = 16
-"""Messages that are sent before others have their turn."""
+_TURN_SECONDS = 0.002
+"""For how long messages are sent before all else has its turn."""
 
 _HEARTBEAT = b": \n\n"
 _LAST_CHUNK = b"0\r\n\r\n"
@@ -33,12 +36,12 @@ class Listener:
         exchange: Exchange,
         messages: Iterator[Message | None],
         is_welcome: Callable[[], bool],
-        ended: Callable[["Listener"], None],
+        owner: "Listeners",
     ) -> None:
         self.exchange = exchange
         self._messages = messages
         self._is_welcome = is_welcome
-        self._ended = ended
+        self._owner = owner
         self._is_writing = False
         self._wrote_at = time.monotonic()
 
@@ -46,21 +49,18 @@ class Listener:
         """Send the head of the answer, and then message after message."""
         self.exchange.connection.set_close_callback(self._leave)
         self._follow(self.exchange.send_head(headers))
-        self.pump()
         if self.exchange.connection.stream.closed():
             # Tornado would not tell.
             self._leave()
 
-    def pump(self) -> None:
-        """Send what there is to be told, as far as the client reads it."""
-        for _ in range(_AT_ONCE):
-            if self._is_writing or not self._may_go_on():
-                return
-            message = next(self._messages)
-            if message is None:
-                return
+    def tell(self) -> bool:
+        """Send the next message, if there is one and the client reads; return whether there may be more to send."""
+        if self._is_writing or not self._may_go_on():
+            return False
+        message = next(self._messages)
+        if message is not None:
             self._write(message.chunk if self.exchange.is_chunked else message.plain)
-        asyncio.get_running_loop().call_soon(self.pump)
+        return message is not None
 
     def beat(self) -> None:
         """Send a comment if nothing was sent for long; drop a client that does not read."""
@@ -98,22 +98,26 @@ class Listener:
     def _written(self, _written: "asyncio.Future[None]") -> None:
         self._is_writing = False
         self._wrote_at = time.monotonic()
-        self.pump()
+        self._owner.ready(self)
 
     def _leave(self) -> None:
-        self._ended(self)
+        self._owner.leave(self)
 
 
 class Listeners:
-    """All who listen. `most` is how many there may be; `left` is called with the exchange of each that has gone."""
+    """All who listen, told in turn. `most` is how many there may be; `left` is called with the exchange of each that
+    has gone."""
 
     def __init__(self, stream: Stream, most: int, left: Callable[[Exchange], None]) -> None:
         self._stream = stream
         self._most = most
         self._left = left
         self._all: dict[Listener, None] = {}
-        self._news = asyncio.Event()
-        stream.wake = self._news.set
+        self._ready: dict[Listener, None] = {}
+        """Who may have something to be told, in their order."""
+
+        self._is_ready = asyncio.Event()
+        stream.wake = self._news
         self._serving: list[asyncio.Task[None]] = []
 
     def __len__(self) -> int:
@@ -126,7 +130,7 @@ class Listeners:
 
     def start(self) -> None:
         """Tell news, and beat, from now on."""
-        self._serving = [asyncio.create_task(self._spread()), asyncio.create_task(self._beat())]
+        self._serving = [asyncio.create_task(self._tell()), asyncio.create_task(self._beat())]
 
     def stop(self) -> None:
         """Send everybody away."""
@@ -138,29 +142,48 @@ class Listeners:
     def add(self, exchange: Exchange, follow: Follow, now: float) -> None:
         """Take a client."""
         messages = self._stream.read(follow.after, follow.host, now)
-        listener = Listener(exchange, messages, follow.is_welcome, self._leave)
+        listener = Listener(exchange, messages, follow.is_welcome, self)
         self._all[listener] = None
         listener.begin(follow.headers)
+        self.ready(listener)
 
-    async def _spread(self) -> None:
+    def ready(self, listener: Listener) -> None:
+        """Note that there may be something to tell a listener."""
+        if listener in self._all:
+            self._ready[listener] = None
+            self._is_ready.set()
+
+    def leave(self, listener: Listener) -> None:
+        """Note that a listener has gone."""
+        if listener in self._all:
+            del self._all[listener]
+            self._ready.pop(listener, None)
+            self._left(listener.exchange)
+
+    def _news(self) -> None:
+        self._ready.update(self._all)
+        self._is_ready.set()
+
+    async def _tell(self) -> None:
+        """Tell each who is ready one message, and again, so that nobody waits for one who has much to be told, and all
+        else has its turn."""
         while True:
-            await self._news.wait()
-            self._news.clear()
-            for number, listener in enumerate(list(self._all)):
-                listener.pump()
-                if number % _AT_ONCE == 0:
-                    await asyncio.sleep(0)
+            await self._is_ready.wait()
+            until = time.perf_counter() + _TURN_SECONDS
+            while self._ready and time.perf_counter() < until:
+                listener = next(iter(self._ready))
+                del self._ready[listener]
+                if listener.tell():
+                    self.ready(listener)
+            if not self._ready:
+                self._is_ready.clear()
+            await asyncio.sleep(0)
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS / 5)
+            await asyncio.sleep(HEARTBEAT_SECONDS / _BEATS)
             for listener in list(self._all):
                 listener.beat()
-
-    def _leave(self, listener: Listener) -> None:
-        if listener in self._all:
-            del self._all[listener]
-            self._left(listener.exchange)
 
 
 def _as_chunk(plain: bytes) -> bytes:

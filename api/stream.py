@@ -30,7 +30,8 @@ _encoder = msgspec.json.Encoder()
 
 
 class Message:
-    """A message in the format of server-sent events (HTML, section 9.2.6), by itself and as a chunk of a body."""
+    """A message in the format of server-sent events (HTML, section 9.2.6), as a chunk of a body and, for clients that
+    know no chunks, by itself."""
 
     @cached_property
     def chunk(self) -> bytes:
@@ -38,10 +39,10 @@ class Message:
         plain = self.write()
         return b"%x\r\n%b\r\n" % (len(plain), plain)
 
-    @property
+    @cached_property
     def plain(self) -> bytes:
         """The message by itself."""
-        return self.chunk.partition(b"\r\n")[2][:-2]
+        return self.write()
 
     def write(self) -> bytes:
         """Return the message."""
@@ -64,7 +65,7 @@ class Event(Message):
 
 
 class Lost(Message):
-    """How many snapshots, of all hosts, this listener was not told, because it was too slow or away for too long."""
+    """How many snapshots this listener was not told, because it was too slow or away for too long."""
 
     def __init__(self, snapshots: int) -> None:
         self._snapshots = snapshots
@@ -90,13 +91,15 @@ class Stream:
         self.wake: Callable[[], object] = _nobody
         """Called when there is news."""
 
-    def add(self, snapshot: Snapshot, sealed_at: float, *, has_rival: bool) -> None:
+    def add(self, snapshot: Snapshot, sealed_at: float, *, is_stale: bool, has_rival: bool) -> None:
         """Take what was news."""
         number = self._history.add(snapshot, sealed_at)
-        event = Event(number, Chosen(snapshot, sealed_at, is_stale=False, has_rival=has_rival))
+        event = Event(number, Chosen(snapshot, sealed_at, is_stale, has_rival))
         self._late.append(event)
         self._late_gpus += len(snapshot.gpus)
         self._latest[snapshot.host] = event
+        if len(self._latest) > len(self._cache.hosts):
+            self._latest = {name: latest for name, latest in self._latest.items() if name in self._cache.hosts}
         while self._is_too_much():
             self._late_gpus -= len(self._late.popleft().chosen.snapshot.gpus)
         self.wake()
@@ -107,35 +110,32 @@ class Stream:
         It begins after the event of that id, or, without one or where that is no longer kept, with the latest event of
         each host that is fresh `now`. `host` is the only one that is told, None for all.
         """
-        number = None if after is None else self._number_of(after)
-        fresh = [] if number is not None else self._fresh(now)
-        messages = self._messages(number, fresh, self._history.latest_arrival)
-        return (one for one in messages if not isinstance(one, Event) or host in (None, one.chosen.snapshot.host))
+        told = None if after is None else _parsed(after)
+        number = None if told is None else self._history.arrival_of(*told)
+        begin = self._begin(now, host) if number is None or told is None else self._replay(number, host)
+        return _all(begin, self) if host is None else _only(host, _all(begin, self), told)
 
-    def _messages(self, number: int | None, fresh: list[Event], latest: int) -> Iterator[Message | None]:
-        if number is None:
-            yield from fresh
-            number = latest
-        else:
-            for replayed in self._replay(number):
-                number = replayed.number if isinstance(replayed, Event) else number
-                yield replayed
-        while True:
-            message, number = self._next(number)
-            yield message
+    def _begin(self, now: float, host: str | None) -> Iterator["Message | int"]:
+        """Return the latest of each fresh host, and then the number of the latest of all at this moment."""
+        fresh = [event for event in self._fresh(now) if host in (None, event.chosen.snapshot.host)]
+        return iter([*fresh, self._history.latest_arrival])
 
-    def _replay(self, number: int) -> Iterator[Message]:
-        """Yield what the history has after that, up to what is kept of late."""
-        for kept in self._history.after(number):
+    def _replay(self, number: int, host: str | None) -> Iterator["Message | int"]:
+        """Yield what the history has after that, up to what is kept of late, and then the number that it came to."""
+        for kept in self._history.after(number, host):
             if kept.arrival > number + 1:
                 yield Lost(kept.arrival - number - 1)
             number = kept.arrival
             yield Event(number, Chosen(kept.snapshot, kept.sealed_at, is_stale=False))
             if self._late and self._late[0].number <= number + 1:
-                return
+                break
+        else:
+            # Of one host, there is nothing more up to here.
+            number = number if host is None else self._history.latest_arrival
+        yield number
 
-    def _next(self, number: int) -> tuple[Message | None, int]:
-        """Return the message that follows, and the number that one is at then."""
+    def next(self, number: int) -> tuple[Message | None, int]:
+        """Return the message that follows that number, None if there is none yet, and the number one is at then."""
         newest = self._late[-1].number if self._late else 0
         if number >= newest:
             return None, number
@@ -143,11 +143,6 @@ class Stream:
         if number + 1 < first:
             return Lost(newest - number - 1), newest - 1
         return self._late[number + 1 - first], number + 1
-
-    def _number_of(self, event_id: str) -> int | None:
-        if match := _EVENT_ID.fullmatch(event_id):
-            return self._history.arrival_of(unquote(match[1]), int(match[2]))
-        return None
 
     def _fresh(self, now: float) -> list[Event]:
         hosts = self._cache.hosts
@@ -158,3 +153,38 @@ class Stream:
     def _is_too_much(self) -> bool:
         is_many = len(self._late) > LATE_SNAPSHOTS * len(self._latest)
         return len(self._late) > 1 and (is_many or self._late_gpus > LATE_GPUS)
+
+
+def _all(begin: Iterator[Message | int], stream: Stream) -> Iterator[Message | None]:
+    """Yield what one begins with, and then what follows the number that it ended with, without end."""
+    number = 0
+    for one in begin:
+        if isinstance(one, int):
+            number = one
+        else:
+            yield one
+    while True:
+        message, number = stream.next(number)
+        # What came too late to be shown, such as a welcome of a collector that hangs, is told by `hosts` alone.
+        if not (isinstance(message, Event) and message.chosen.is_stale):
+            yield message
+
+
+def _only(host: str, messages: Iterator[Message | None], told: tuple[str, int] | None) -> Iterator[Message | None]:
+    """Yield the events of one host. What it lost shows in its sequence, after what it was `told`; what others lost is
+    nothing to it."""
+    for message in messages:
+        if message is None:
+            yield None
+        elif isinstance(message, Event) and message.chosen.snapshot.host == host:
+            snapshot = message.chosen.snapshot
+            if told is not None and told[0] == snapshot.run_id and snapshot.sequence > told[1] + 1:
+                yield Lost(snapshot.sequence - told[1] - 1)
+            told = snapshot.run_id, snapshot.sequence
+            yield message
+
+
+def _parsed(event_id: str) -> tuple[str, int] | None:
+    """Return the `run_id` and `sequence` in an event's id; None: it is none of ours."""
+    match = _EVENT_ID.fullmatch(event_id)
+    return (unquote(match[1]), int(match[2])) if match else None

@@ -105,17 +105,14 @@ class History:
         numbers = (block.arrival_of(sequence) for block in self._runs.get(run_id, ()))
         return next((number for number in numbers if number is not None), None)
 
-    def next_after(self, arrival: int) -> Kept | None:
-        """Return the snapshot with the least number greater than that; None: there is none yet."""
-        return next(self.after(arrival), None)
-
-    def after(self, arrival: int) -> Iterator[Kept]:
-        """Yield the snapshots with greater numbers, of all hosts, in the order of arrival, until there are no more.
+    def after(self, arrival: int, only: str | None = None) -> Iterator[Kept]:
+        """Yield the snapshots with greater numbers, of all hosts or one, in the order of arrival, until there are no
+        more.
 
         Snapshots may be added and dropped in the meantime: those added are yielded in their turn; a number that is
         left out is of one that was dropped. Begun anew after the last number, it goes on where it ended.
         """
-        while waiting := self._waiting(arrival):
+        while waiting := self._waiting(arrival, only):
             until = self._latest_arrival
             while waiting:
                 number, host = heappop(waiting)
@@ -179,8 +176,11 @@ class History:
         block.seal()
         self._size_bytes += block.size_bytes
 
-    def _waiting(self, arrival: int) -> list[tuple[int, str]]:
+    def _waiting(self, arrival: int, only: str | None) -> list[tuple[int, str]]:
         """Return, as a heap, the next number after that of each host that has one."""
+        if only is not None:
+            found = self._find(only, arrival)
+            return [] if found is None else [(found.arrival, only)]
         waiting = []
         for host, blocks in reversed(self._hosts.items()):
             if blocks[-1].newest_arrival <= arrival:

@@ -94,7 +94,7 @@ def test_snapshots_come_back_from_full_blocks_as_from_the_open_one() -> None:
 def test_a_history_without_snapshots_has_nothing_to_tell() -> None:
     history = make_history()
     assert (history.latest_arrival, history.first_arrival, history.size_bytes) == (0, None, 0)
-    assert history.next_after(0) is None
+    assert next(history.after(0), None) is None
     assert history.arrival_of("0123456789abcdef", 0) is None
 
 
@@ -107,9 +107,9 @@ def test_arrivals_are_counted_over_all_hosts() -> None:
 
 def test_the_next_after_the_latest_is_not_there_yet() -> None:
     history = make_history(*run_of(2))
-    assert history.next_after(2) is None
+    assert next(history.after(2), None) is None
     history.add(make_snapshot(host="late"), 5.0)
-    kept = history.next_after(2)
+    kept = next(history.after(2), None)
     assert kept is not None
     assert (kept.arrival, kept.snapshot.host, kept.sealed_at) == (3, "late", 5.0)
 
@@ -240,7 +240,7 @@ def test_a_snapshot_larger_than_all_memory_is_not_kept() -> None:
     huge = make_gpu(unavailable={"processes": "x" * MEGABYTE})
     assert history.add(make_snapshot(host="large", gpus=[huge]), 5.0) == 4
     assert heard(history) == [("small", 0), ("small", 1), ("small", 2)]
-    assert (history.latest_arrival, history.next_after(3)) == (4, None)
+    assert (history.latest_arrival, next(history.after(3), None)) == (4, None)
 
 
 def test_without_memory_nothing_is_kept_and_yet_counted() -> None:

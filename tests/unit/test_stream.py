@@ -208,3 +208,37 @@ def test_without_any_history_one_is_told_what_comes() -> None:
     messages = told_.listen(after=event_id(make_snapshot(sequence=5)))
     told_.hear(1)
     assert told(messages) == ["a-0", "a-1"]
+
+
+def test_a_listener_of_one_host_learns_what_it_lost_of_that_and_nothing_of_others() -> None:
+    told_ = Told()
+    told_.hear(0, host="a")
+    told_.hear(0, host="quiet")
+    messages = told_.listen(host="quiet")
+    assert told(messages) == ["quiet-0"]
+    told_.hear(*range(1, 5 * LATE_SNAPSHOTS), host="a")
+    assert told(messages) == []
+    told_.hear(1, 4, host="quiet")
+    assert told(messages) == ["quiet-1", '{"snapshots":2}', "quiet-4"]
+
+
+def test_one_host_s_past_is_told_without_reading_that_of_others() -> None:
+    told_ = Told()
+    told_.hear(0, 1, 2, host="quiet", run_id="quiet")
+    told_.hear(*range(5 * LATE_SNAPSHOTS), host="a")
+    read_blocks: list[str] = []
+    kept = told_.stream._history._kept
+    told_.stream._history._kept = lambda found: (read_blocks.append(found.block.lineup.host), kept(found))[1]  # type: ignore[method-assign]
+    assert told(told_.listen(after="quiet-0", host="quiet")) == ["quiet-1", "quiet-2"]
+    assert set(read_blocks) == {"quiet"}
+    told_.hear(3, host="quiet", run_id="quiet")
+    assert told(told_.listen(after="quiet-1", host="quiet")) == ["quiet-2", "quiet-3"]
+
+
+def test_what_comes_too_late_to_be_shown_is_not_told() -> None:
+    told_ = Told()
+    messages = told_.listen()
+    told_.hear(0, interval_seconds=1.0, held_seconds=100.0)
+    assert told(messages) == told(told_.listen()) == []
+    told_.hear(1, interval_seconds=1.0)
+    assert told(messages) == ["a-1"]
