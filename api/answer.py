@@ -4,7 +4,7 @@ import gzip
 import hashlib
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -51,10 +51,12 @@ class Content:
 class Later(NamedTuple):
     """What takes too long to be done while others wait. `make` may be called in any thread, and once for all whose
     `make` is the same object; it may raise a `Refusal`. With what it returned, `then` gives the answer, at the time
-    that is passed to it."""
+    that is passed to it, or what must be made instead, because that is old by then. `lane` is whom it may keep waiting:
+    others that are as long."""
 
     make: Callable[[], Content]
-    then: Callable[[Content, float], Answer]
+    then: "Callable[[Content, float], Answer | Later]"
+    lane: Literal["short", "long"] = "short"
 
 
 def _always() -> bool:

@@ -66,13 +66,13 @@ class Answers:
             raise Refusal(refusal(405, "method_not_allowed", said, ("Allow", ", ".join(methods))))
 
 
-def _headed(sent: Answer | Later | Follow) -> Answer | Later | Follow:
+def _headed(sent: Answer | Later | Follow) -> Answer | Later:
     """Return what HEAD is told: all but the body."""
     if isinstance(sent, Answer):
         return sent._replace(body=b"")
     if isinstance(sent, Later):
         then = sent.then
-        return sent._replace(then=lambda content, now: then(content, now)._replace(body=b""))
+        return sent._replace(then=lambda content, now: _headed(then(content, now)))
     return Answer(200, sent.headers, b"")
 
 

@@ -44,8 +44,15 @@ MOST_LISTENERS = 1000
 """Clients of the stream; where fewer connections may be open, half of those."""
 
 _RETRY_LISTENING_SECONDS = "30"
+MOST_SHORT_WORKS, MOST_LONG_WORKS = 64, 8
+"""Answers that are made in a thread at once: the short ones are bodies of very many GPUs and scrapes, the long ones are
+of the history, in a thread of their own."""
+
+_MOST_TRIES = 3
+"""How often an answer is made again that was old before it was made."""
+
 SLOW_SECONDS = 1.0
-"""Who was not answered, and the answer read, within that time is logged."""
+"""What takes us longer to answer is logged."""
 
 _LONGEST_LOGGED = 500
 _NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
@@ -82,7 +89,7 @@ class Server(HTTPServerConnectionDelegate):
         self._connections = Connections(most, time.monotonic)
         self._listeners = Listeners(stream, min(MOST_LISTENERS, most // 2), self._left)
         self._is_local = False
-        self._works = Works()
+        self._works = {"short": Works(MOST_SHORT_WORKS), "long": Works(MOST_LONG_WORKS)}
         self._http = _Http(
             self,
             body_timeout=BODY_SECONDS,
@@ -111,7 +118,6 @@ class Server(HTTPServerConnectionDelegate):
         if self._in_flight:
             await asyncio.wait({asyncio.create_task(self._idle.wait())}, timeout=grace_seconds)
         await self._http.close_all_connections()
-        self._works.close()
 
     @property
     def listening(self) -> int:
@@ -136,21 +142,27 @@ class Server(HTTPServerConnectionDelegate):
 
     def begin(self, exchange: Exchange) -> None:
         """Note that a request is in flight."""
-        self._connections.busy(exchange.connection.stream)
         self._in_flight.add(exchange)
+
+    def read(self, exchange: Exchange) -> None:
+        """Note that a request was read to its end."""
+        self._connections.busy(exchange.connection.stream)
 
     def wait(self, exchange: Exchange, body: bytes) -> None:
         """Note that the client is slow to read a body."""
+        self._connections.slow(exchange.connection.stream)
         self._unread.add(exchange.connection.stream, body)
 
     def end(self, exchange: Exchange) -> None:
         """Note that a request was answered, or its client has gone."""
+        if exchange not in self._in_flight:
+            return
         self._in_flight.discard(exchange)
         self._unread.discard(exchange.connection.stream)
-        self._tally.answers[exchange.status] += 1
-        seconds = time.monotonic() - exchange.began
-        if self._logs_each or (seconds > SLOW_SECONDS and not exchange.is_endless):
-            self._log_exchange(exchange, seconds)
+        if exchange.status:
+            self._tally.answers[exchange.status] += 1
+            if self._logs_each or exchange.took_seconds > SLOW_SECONDS:
+                self._log_exchange(exchange)
         if not self._in_flight:
             self._idle.set()
 
@@ -167,11 +179,16 @@ class Server(HTTPServerConnectionDelegate):
     async def make(self, start: RequestStartLine, later: Later) -> Answer:
         """Do the work in a thread, and return the answer."""
         try:
-            return later.then(await self._works.made(later.make), self._now())
+            for _ in range(_MOST_TRIES):
+                sent = later.then(await self._works[later.lane].made(later.make), self._now())
+                if isinstance(sent, Answer):
+                    return sent
+                later = sent
         except Refusal as refused:
             return refused.answer
         except Exception:  # noqa: BLE001 -- logged whole; one request's fault must not leave it unanswered
             return _fault(start)
+        return refusal(503, "busy", "the answer was old before it was made; ask again", ("Retry-After", "1"))
 
     def follow(self, exchange: Exchange, follow: Follow) -> None:
         """Send events from now on, for as long as somebody reads them."""
@@ -186,7 +203,7 @@ class Server(HTTPServerConnectionDelegate):
         self._tally.listeners = len(self._listeners)
         self.end(exchange)
 
-    def _log_exchange(self, exchange: Exchange, seconds: float) -> None:
+    def _log_exchange(self, exchange: Exchange) -> None:
         """One line: client, holder of the token, method, target, status, bytes and time; never the token itself."""
         holder = self._answers.access.holder_of(exchange.headers)
         _log.info(
@@ -197,7 +214,7 @@ class Server(HTTPServerConnectionDelegate):
             exchange.start.path[:_LONGEST_LOGGED],
             exchange.status,
             exchange.sent_bytes,
-            seconds,
+            exchange.took_seconds,
         )
 
     async def _close_idle(self) -> None:

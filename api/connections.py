@@ -34,7 +34,11 @@ def most_connections() -> int:
 
 
 class Connections:
-    """The connections of one server. `now` gives seconds on any clock."""
+    """The connections of one server. `now` gives seconds on any clock.
+
+    One is idle until a request has been read from it, then busy, and slow while it waits for its client to read the
+    answer. Beyond `most`, who has been idle for longest makes room, or else who has been slow for longest.
+    """
 
     def __init__(self, most: int, now: Callable[[], float]) -> None:
         self._most = most
@@ -43,13 +47,14 @@ class Connections:
         self._idle: dict[Closable, float] = {}
         """Since when each is idle, the longest first."""
 
+        self._slow: dict[Closable, None] = {}
         self._full = Seldom()
 
     def open(self, connection: Closable) -> bool:
         """Take a connection, and return whether it was taken: if all others are busy, it is closed instead."""
         if len(self._open) >= self._most:
             self._log_full()
-            leaving = next(iter(self._idle), connection)
+            leaving = next(iter(self._idle), None) or next(iter(self._slow), connection)
             self.closed(leaving)
             leaving.close()
             if leaving is connection:
@@ -59,11 +64,18 @@ class Connections:
         return True
 
     def busy(self, connection: Closable) -> None:
-        """Note that a request was begun on it."""
+        """Note that a request was read from it."""
         self._idle.pop(connection, None)
+
+    def slow(self, connection: Closable) -> None:
+        """Note that its client is slow to read the answer."""
+        if connection in self._open:
+            self._idle.pop(connection, None)
+            self._slow.setdefault(connection)
 
     def idle(self, connection: Closable) -> None:
         """Note that it waits for the next request; for the first it does so from the start."""
+        self._slow.pop(connection, None)
         if connection in self._open:
             self._idle.setdefault(connection, self._now())
 
@@ -71,6 +83,7 @@ class Connections:
         """Note that it is open no more."""
         self._open.discard(connection)
         self._idle.pop(connection, None)
+        self._slow.pop(connection, None)
 
     def close_idle(self, seconds: float) -> None:
         """Close those that have been idle for longer than that."""
@@ -86,7 +99,7 @@ class Connections:
     def _log_full(self) -> None:
         if closed := self._full.count("", self._now()):
             _log.warning(
-                "%d connections are open, the most there may be: closed who was idle for longest (%d times)",
+                "%d connections are open, the most there may be: closed who was idle or slow for longest (%d times)",
                 self._most,
                 closed,
             )

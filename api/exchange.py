@@ -42,6 +42,9 @@ class Owner(Protocol):
     def begin(self, exchange: "Exchange") -> None:
         """Note that a request is in flight."""
 
+    def read(self, exchange: "Exchange") -> None:
+        """Note that a request was read to its end."""
+
     def end(self, exchange: "Exchange") -> None:
         """Note that a request was answered, or its client has gone."""
 
@@ -56,13 +59,12 @@ class Owner(Protocol):
 
 
 class Exchange(HTTPMessageDelegate):
-    """One request: kept until it has been read, then answered. `status` and `sent_bytes` are what was sent back; they
-    are 0 as long as nothing was."""
+    """One request: kept until it has been read, then answered. `status`, `sent_bytes` and `took_seconds` are what was
+    sent back and how long we took for it; they are 0 as long as nothing was."""
 
     status = 0
     sent_bytes = 0
-    is_endless = False
-    """Whether it is a stream, which lasts as long as somebody reads it."""
+    took_seconds = 0.0
 
     def __init__(self, owner: Owner, connection: HTTP1Connection) -> None:
         self._owner = owner
@@ -73,7 +75,7 @@ class Exchange(HTTPMessageDelegate):
         """Take the request's line and headers; called by Tornado."""
         self.start = cast("RequestStartLine", start_line)
         self.headers = headers
-        self.began = time.monotonic()
+        self._asked_at = time.monotonic()
         self._owner.begin(self)
         # Tornado reads no further once it is answered, and closes; of a large body it would say so with a bare 400.
         if _is_too_large(headers.get("Content-Length", "")):
@@ -84,6 +86,12 @@ class Exchange(HTTPMessageDelegate):
 
     def finish(self) -> None:
         """Answer, now that the request has been read; called by Tornado."""
+        if self.connection.stream.closed():
+            # It was closed for not reading an answer, with more requests on their way.
+            self._owner.end(self)
+            return
+        self._asked_at = time.monotonic()
+        self._owner.read(self)
         sent = self._owner.answer(self.start, self.headers)
         if isinstance(sent, Answer):
             self.send(sent)
@@ -101,6 +109,7 @@ class Exchange(HTTPMessageDelegate):
     def send(self, answer: Answer) -> None:
         """Write an answer, which ends the exchange once it has been read."""
         self.status, self.sent_bytes = answer.status, len(answer.body)
+        self.took_seconds = time.monotonic() - self._asked_at
         body = b"" if self.start.method == "HEAD" else answer.body
         written = self._write(self._head(answer), body)
         self.connection.finish()
@@ -112,7 +121,7 @@ class Exchange(HTTPMessageDelegate):
 
     def send_head(self, headers: list[tuple[str, str]]) -> "asyncio.Future[None]":
         """Write the head of an answer without an end."""
-        self.status, self.is_endless = 200, True
+        self.status = 200
         framing = ("Transfer-Encoding", "chunked") if self.is_chunked else ("Connection", "close")
         return self.connection.write(self._head(Answer(200, [*headers, framing], b"")))
 
@@ -124,13 +133,15 @@ class Exchange(HTTPMessageDelegate):
     @property
     def is_chunked(self) -> bool:
         """Whether the client understands a body in chunks (RFC 9112 section 7.1)."""
-        return self.start.version != "HTTP/1.0"
+        return self.start.version == "HTTP/1.1"
 
     def _write(self, head: bytes, body: bytes) -> "asyncio.Future[None]":
         # Tornado's write takes a head that is encoded already, which costs a third of having it made and checked there.
         if len(body) <= _COPIED_BYTES:
             return self.connection.write(head + body)
-        self.connection.write(head)
+        if not self.connection.stream.closed():
+            # Not by the connection, which knows of one write at a time, and would take this one's end for the body's.
+            self.connection.stream.write(head)
         return self.connection.write(body)
 
     def _head(self, answer: Answer) -> bytes:
@@ -141,20 +152,24 @@ class Exchange(HTTPMessageDelegate):
     def _connection_header(self, answer: Answer) -> str:
         """Say what Tornado will do with the connection after this answer."""
         asked = self.headers.get("Connection", "").lower()
-        if self.start.version == "HTTP/1.0":
-            return "Connection: Keep-Alive\r\n" if asked == "keep-alive" else ""
-        return "Connection: close\r\n" if asked == "close" or answer.status in (413, 431) else ""
+        if self.start.version == "HTTP/1.1":
+            return "Connection: close\r\n" if asked == "close" or answer.status in (413, 431) else ""
+        is_kept = self.start.method in ("GET", "HEAD") or "Content-Length" in self.headers
+        return "Connection: Keep-Alive\r\n" if asked == "keep-alive" and is_kept else ""
 
     async def _send_later(self, later: Later) -> None:
-        answer = await self._owner.make(self.start, later)
-        if not self.connection.stream.closed():
-            self.send(answer)
+        try:
+            answer = await self._owner.make(self.start, later)
+            if not self.connection.stream.closed():
+                self.send(answer)
+        finally:
+            if not self.status:
+                self._owner.end(self)
 
     def _stop_working(self) -> None:
         """The client has gone."""
-        if self._working is not None and not self._working.done():
+        if self._working is not None:
             self._working.cancel()
-            self._owner.end(self)
 
     def _end_when(self, written: "asyncio.Future[None]") -> None:
         """End when the client has read the answer, or has taken too long for that."""

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.samples import Sample
 
+from api.remembered import remembered
 from api.reports import Report
 from api.scraping.dcgm import dcgm_families
 from api.scraping.families import Family, Series, Told, of_unit
@@ -50,6 +51,12 @@ _OWN: tuple[tuple[Family, Callable[[Own], float | None]], ...] = (
         lambda own: own.started_at_seconds,
     ),
 )
+
+
+@remembered
+def chosen_media(accept: str) -> str:
+    """Return the media type that an Accept header is answered with; it is an Accept header itself."""
+    return choose_encoder(_understood(accept))[1]
 
 
 def exposition(reports: Sequence[Report], own: Own, accept: str) -> Exposition:

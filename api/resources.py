@@ -20,7 +20,7 @@ from api.responses.errors import StatusBody, not_fresh_body
 from api.responses.gpus import gpu_body, gpus_body
 from api.responses.hosts import hosts_body
 from api.responses.metrics import metrics_body
-from api.scraping.scrapes import MAX_HOSTS_MERGED, Scrape, Scrapes
+from api.scraping.scrapes import LATE_SECONDS, MAX_HOSTS_MERGED, Scrape, Scrapes
 from api.selection import Chosen, NotFresh, Selection, select, unready
 from api.wanted import EVERYTHING, Wanted
 from common.gpu import Gpu
@@ -99,7 +99,7 @@ class Resources:
             selected = self._history.select(query, asked.now)
         except TooMuch as error:
             raise Refusal(refusal(400, "too_much", str(error))) from None
-        return Later(partial(_series, selected), lambda content, _: _told(content, asked.headers))
+        return Later(partial(_series, selected), lambda content, _: _told(content, asked.headers), "long")
 
     def stream(self, asked: Asked) -> Follow:
         """Answer with events."""
@@ -114,8 +114,15 @@ class Resources:
         is_dcgm = asked.values.get("dialect") == "dcgm"
         scrape = self._scrapes.get(host, is_dcgm=is_dcgm, accept=asked.headers.get("Accept", ""), now=asked.now)
         if scrape.content is None:
-            return Later(scrape.make, lambda content, _: _scraped(scrape, content, asked.headers))
-        return _scraped(scrape, scrape.content, asked.headers)
+            return Later(scrape.make, partial(self._scraped, scrape, asked))
+        return _told(scrape.content, asked.headers, "Accept, Accept-Encoding")
+
+    def _scraped(self, scrape: Scrape, asked: Asked, content: Content, now: float) -> Answer | Later:
+        """Answer with what was written, unless that waited for too long for its turn."""
+        scrape.content = content
+        if now > scrape.made_at + LATE_SECONDS:
+            return self.metrics(asked._replace(now=now))
+        return _told(content, asked.headers, "Accept, Accept-Encoding")
 
     def openapi(self, asked: Asked) -> Answer:
         """Answer what the API can be asked."""
@@ -137,10 +144,21 @@ class Resources:
         found = bodies.get(choice, asked.now)
         if isinstance(found, NotFresh):
             raise self._not_fresh(found)
-        if isinstance(found, Making):
-            keep = found.keep
-            return Later(found.make, lambda content, now: _fresh(keep(content), asked.headers, now))
-        return _fresh(found, asked.headers, asked.now)
+        if not isinstance(found, Making):
+            return _fresh(found, asked.headers, asked.now)
+        making = found
+
+        def then(content: Content, now: float) -> Answer | Later:
+            rendered = making.keep(content)
+            # It may have waited for its turn until it may not be shown any more.
+            is_old = now > rendered.expires
+            return (
+                self._rendered(bodies, wanted, asked._replace(now=now))
+                if is_old
+                else _fresh(rendered, asked.headers, now)
+            )
+
+        return Later(making.make, then)
 
     def _select(self, host: str | None, asked: Asked) -> Selection:
         selection = select(self._cache, host, asked.values.get("max_age"), asked.now)
@@ -197,13 +215,8 @@ def _series(selected: Selected) -> Content:
     return content
 
 
-def _told(content: Content, headers: Mapping[str, str]) -> Answer:
-    return conditional(content, content.tag(), headers)
-
-
-def _scraped(scrape: Scrape, content: Content, headers: Mapping[str, str]) -> Answer:
-    scrape.content = content
-    return conditional(content, content.tag(), headers, vary="Accept, Accept-Encoding")
+def _told(content: Content, headers: Mapping[str, str], vary: str = "Accept-Encoding") -> Answer:
+    return conditional(content, content.tag(), headers, vary=vary)
 
 
 def _age(seconds: float) -> tuple[str, str]:

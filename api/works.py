@@ -1,35 +1,46 @@
-"""Work that is done in threads, so that the event loop goes on meanwhile. Nothing here knows what is made."""
+"""Work that is done in a thread, so that the event loop goes on meanwhile. Nothing here knows what is made."""
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 
 from api.answer import Content, Refusal, refusal
 
-MOST_WAITING = 64
-"""Pieces of work that may wait at once, or be under way."""
-
-_THREADS = 2
-"""So that a long one does not keep all others waiting; more would only take turns."""
+Make = Callable[[], Content]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Piece:
-    """What is being made, and by how many it is wanted."""
+    """What is to be made, and by how many it is wanted."""
 
+    make: Make
     future: "asyncio.Future[Content]"
     wanted: int = 0
 
+    def settle(self, made: Content | BaseException) -> None:
+        """Let those who want it have it."""
+        if self.future.done():
+            return
+        if isinstance(made, BaseException):
+            self.future.set_exception(made)
+        else:
+            self.future.set_result(made)
+
 
 class Works:
-    """Each piece is made once for all who want the same, and not at all if all have left before it was begun."""
+    """One thread's work, one piece after the other: each is made once for all who want the same, and not at all if all
+    have left before it was begun. `most` is how many may wait, or be under way."""
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="work")
-        self._pieces: dict[Callable[[], Content], _Piece] = {}
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._pieces: dict[Make, _Piece] = {}
+        self._begun: SimpleQueue[_Piece] = SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def made(self, make: Callable[[], Content]) -> Content:
+    async def made(self, make: Make) -> Content:
         """Return what is made. Who wants the same gives the same object.
 
         Raises:
@@ -42,17 +53,33 @@ class Works:
         finally:
             piece.wanted -= 1
             if not piece.wanted:
+                del self._pieces[make]
                 piece.future.cancel()
 
-    def close(self) -> None:
-        """Begin nothing more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _begin(self, make: Callable[[], Content]) -> _Piece:
-        if len(self._pieces) >= MOST_WAITING:
+    def _begin(self, make: Make) -> _Piece:
+        if len(self._pieces) >= self._most:
             said = "too many answers that take long are being made; ask again later"
             raise Refusal(refusal(503, "busy", said, ("Retry-After", "1")))
-        piece = _Piece(asyncio.get_running_loop().run_in_executor(self._threads, make))
-        self._pieces[make] = piece
-        piece.future.add_done_callback(lambda _: self._pieces.pop(make))
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            # A daemon, since the process must end at once also while something is being made.
+            self._loop = loop
+            threading.Thread(target=self._work, args=(loop,), daemon=True, name="work").start()
+        piece = self._pieces[make] = _Piece(make, loop.create_future())
+        self._begun.put(piece)
         return piece
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        while True:
+            piece = self._begun.get()
+            if piece.wanted:
+                made = _made(piece.make)
+                with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                    loop.call_soon_threadsafe(piece.settle, made)
+
+
+def _made(make: Make) -> Content | BaseException:
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001 -- raised again where it is wanted
+        return error

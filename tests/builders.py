@@ -162,7 +162,7 @@ def ask(
 ) -> Answer:
     """Ask for something, by default for the metrics, and do what work the answer takes."""
     sent = answers.answer(method, target, headers or {}, now)
-    if isinstance(sent, Later):
+    while isinstance(sent, Later):
         sent = sent.then(sent.make(), now)
     assert isinstance(sent, Answer)
     return sent

@@ -6,26 +6,27 @@ from typing import NamedTuple
 
 from api.answer import Content
 from api.cache import Cache
-from api.prometheus import Exposition, Own, dcgm_exposition, exposition
+from api.prometheus import Exposition, Own, chosen_media, dcgm_exposition, exposition
 from api.reports import Report, report, reports
 
 WRITTEN_SECONDS = 1.0
 """For how long what was written is told to others who ask the same."""
 
+LATE_SECONDS = 2.0
+"""What was written of an earlier moment than that is written again."""
+
 MAX_HOSTS_MERGED = 100
 """Hosts in one scrape. To write those of 8 GPUs takes about half a second, and Prometheus can ask for each alone."""
 
 _MAX_KEPT = 64
-_MAX_ACCEPT = 500
-"""Characters of an Accept header that are read. Prometheus sends 300."""
 
 
 class Kind(NamedTuple):
-    """What is scraped: one host or all (None), in whose names, and what the Accept header says."""
+    """What is scraped: one host or all (None), in whose names, and in which format (a media type)."""
 
     host: str | None
     is_dcgm: bool
-    accept: str
+    media: str
 
 
 class Scrape:
@@ -48,14 +49,18 @@ class Scrapes:
 
     def get(self, host: str | None, *, is_dcgm: bool, accept: str, now: float) -> Scrape:
         """Return what is kept of such a scrape, or one that is yet to be made."""
-        kind = Kind(host, is_dcgm, accept[:_MAX_ACCEPT])
+        kind = Kind(host, is_dcgm, chosen_media(accept))
         scrape = self._kept.get(kind)
         if scrape is None or now >= scrape.made_at + WRITTEN_SECONDS:
             self._kept.pop(kind, None)
             scrape = self._kept[kind] = Scrape(partial(_written, self._reports(host, now), self._own(), kind), now)
-        if len(self._kept) > _MAX_KEPT:
-            del self._kept[next(iter(self._kept))]
+        self._let_go(now)
         return scrape
+
+    def _let_go(self, now: float) -> None:
+        """Keep nothing that is old by now; those at the front are the oldest."""
+        while len(self._kept) > _MAX_KEPT or next(iter(self._kept.values())).made_at + LATE_SECONDS < now:
+            del self._kept[next(iter(self._kept))]
 
     def _reports(self, name: str | None, now: float) -> list[Report]:
         if name is None:
@@ -65,7 +70,7 @@ class Scrapes:
 
 
 def _written(told: list[Report], own: Own, kind: Kind) -> Content:
-    written: Exposition = dcgm_exposition(told, kind.accept) if kind.is_dcgm else exposition(told, own, kind.accept)
+    written: Exposition = dcgm_exposition(told, kind.media) if kind.is_dcgm else exposition(told, own, kind.media)
     content = Content(written.body, written.content_type)
     # Now, where it keeps nobody waiting.
     _ = content.gzipped, content.digest

@@ -15,8 +15,9 @@ from api import app, connections, exchange
 from api.app import MAX_READ_HEADER_BYTES, Server
 from api.cache import Cache
 from api.exchange import MAX_BODY_BYTES
+from api.routes import STREAM_PATH
 from api.scraping.tally import Tally
-from tests.builders import make_answers, make_cache, make_gpu, make_snapshot, make_stream
+from tests.builders import ENDPOINT, make_answers, make_cache, make_gpu, make_snapshot, make_stream
 from tests.ports import free_port
 from tests.processes import PATIENCE_SECONDS, ROOT, eventually, get
 from tests.served import GET, HEALTHY, Served, request, serve
@@ -137,7 +138,7 @@ def test_a_port_in_use_is_an_os_error() -> None:
     serve(story)
 
 
-def test_beyond_the_most_connections_who_is_idle_for_longest_makes_room(
+def test_beyond_the_most_connections_who_is_idle_or_has_not_asked_for_longest_makes_room(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(connections, "MOST", 4)
@@ -145,7 +146,8 @@ def test_beyond_the_most_connections_who_is_idle_for_longest_makes_room(
     async def story(served: Served) -> None:
         async with contextlib.AsyncExitStack() as stack:
             busy, first, *others = [await stack.enter_async_context(served.client()) for _ in range(4)]
-            assert (await busy.ask(BEGUN)).status == 100
+            assert (await busy.ask(request("GET", STREAM_PATH), has_body=False)).status == 200
+            assert (await others[1].ask(BEGUN)).status == 100
             assert (await first.ask(GET)).body == HEALTHY
             for _ in range(20):
                 assert (await served.ask(GET)).body == HEALTHY
@@ -153,24 +155,62 @@ def test_beyond_the_most_connections_who_is_idle_for_longest_makes_room(
             assert [await other.rest() for other in others] == [b"", b""]
             assert (await newcomers[0].ask(GET)).body == (await newcomers[1].ask(GET)).body == HEALTHY
             assert (await first.ask(GET)).body == HEALTHY
-            assert (await busy.ask(b"body")).status == 405
+            served.cache.accept(ENDPOINT, make_snapshot(sequence=1), 0.0)
+            assert b"event: snapshot" in await busy.chunk()
 
     serve(story)
     assert len([record for record in caplog.records if record.name == "api.connections"]) == 1
 
 
-def test_who_comes_when_all_connections_are_busy_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "MOST", 2)
+def test_clients_that_read_no_answer_make_room_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MOST", 3)
 
     async def story(served: Served) -> None:
-        async with served.client() as one, served.client() as other:
-            assert [(await client.ask(BEGUN)).status for client in (one, other)] == [100, 100]
-            async with served.client() as third:
-                assert await third.rest() == b""
-            assert (await other.ask(b"body")).status == 405
-            assert (await served.ask(GET)).body == HEALTHY
+        async with contextlib.AsyncExitStack() as stack:
+            slow = [await stack.enter_async_context(served.client(4096)) for _ in range(3)]
+            for client in slow:
+                await client.ask(request(), has_body=False)
+            for _ in range(5):
+                assert (await served.ask(GET)).body == HEALTHY
 
-    serve(story)
+    serve(story, large())
+
+
+class Closing:
+    """A connection that knows whether it was closed."""
+
+    is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_who_comes_when_all_connections_are_busy_is_sent_away() -> None:
+    kept, busy = connections.Connections(2, lambda: 0.0), [Closing(), Closing()]
+    for one in busy:
+        assert kept.open(one)
+        kept.busy(one)
+    late = Closing()
+    assert not kept.open(late)
+    assert (late.is_closed, [one.is_closed for one in busy]) == (True, [False, False])
+    kept.slow(busy[1])
+    assert kept.open(Closing())
+    assert [one.is_closed for one in busy] == [False, True]
+
+
+def test_an_answer_is_waited_for_to_its_end_also_when_its_head_must_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "ANSWER_SECONDS", 0.2)
+
+    async def story(served: Served) -> None:
+        async with served.client(4096) as slow:
+            # What is asked before fills the buffers, so that at some point a large answer's head finds them full.
+            slow.send(request("GET", "/openapi.json") * 64 + request() * 4)
+            while not served.server._in_flight:
+                await asyncio.sleep(0)
+            while served.server._in_flight or len(served.server._connections):
+                await asyncio.sleep(0.01)
+
+    serve(story, large())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there, sockets are not counted with files")

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.answer import Later
+from api.answer import Later, Refusal
 from api.answers import Answers
 from api.cache import Cache
 from api.rendered import MANY_GPUS
@@ -129,8 +129,18 @@ def test_a_body_of_very_many_gpus_is_made_once_and_elsewhere() -> None:
     works = [later for later in asked if isinstance(later, Later)]
     (content,) = (make() for make in {later.make for later in works})
     told = [later.then(content, 5.0) for later in works]
-    assert told[0] == told[1] == ask(answers, GPUS_PATH, now=5.0)
-    assert dict(told[0].headers)["Age"] == "5"
+    assert told[0] == told[1] == (shown := ask(answers, GPUS_PATH, now=5.0))
+    assert dict(shown.headers)["Age"] == "5"
+
+
+@pytest.mark.parametrize(("query", "now"), [("", 76.0), ("?max_age=5", 6.0)])
+def test_what_waited_to_be_made_until_it_is_old_is_refused(query: str, now: float) -> None:
+    answers = make_answers(make_cache(make_snapshot(gpus=[make_gpu(index) for index in range(MANY_GPUS + 1)])))
+    later = answers.answer("GET", GPUS_PATH + query, {}, 0.0)
+    assert isinstance(later, Later)
+    with pytest.raises(Refusal) as refused:
+        later.then(later.make(), now)
+    assert refused.value.answer.status == 503
 
 
 def test_one_gpu_is_told_with_how_its_host_is() -> None:

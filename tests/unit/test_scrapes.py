@@ -106,11 +106,23 @@ def test_all_who_wait_for_the_same_are_told_what_is_made_once() -> None:
 
 def test_what_scrapers_say_cannot_make_the_api_keep_ever_more() -> None:
     answers = make_answers(two_hosts())
-    makes = {id(written(answers, 0.0, headers={"Accept": f"text/plain;q=0.{number}"})) for number in range(1000)}
-    assert len(makes) > 0
-    kept = answers._resources._scrapes._kept
-    assert len(kept) <= 64
-    assert all(len(kind.accept) <= 500 for kind in kept)
+    makes = [written(answers, 0.0, headers={"Accept": f"text/plain;x={number}"}) for number in range(100)]
+    assert [make is not None for make in makes] == [True] + 99 * [False]
+    assert len(answers._resources._scrapes._kept) == 1
+    for number in range(1000):
+        written(answers, float(number), path=f"{PATH}?host={'ab'[number % 2]}")
+    assert len(answers._resources._scrapes._kept) <= 4
+
+
+def test_what_waited_for_too_long_to_be_written_is_written_again() -> None:
+    answers = make_answers(two_hosts())
+    first = answers.answer("GET", PATH, {}, 70.0)
+    assert isinstance(first, Later)
+    again = first.then(first.make(), 80.0)
+    assert isinstance(again, Later)
+    told = again.then(again.make(), 80.5)
+    assert isinstance(told, Answer)
+    assert values(told, "gpu_host_up") == {"a": 0.0, "b": 0.0}
 
 
 @pytest.mark.parametrize(("count", "status"), [(MAX_HOSTS_MERGED, 200), (MAX_HOSTS_MERGED + 1, 400)])

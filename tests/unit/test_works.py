@@ -1,16 +1,17 @@
-"""Work in threads: once for all who want it, not at all when nobody does, and never without end."""
+"""Work in a thread: once for all who want it, not at all when nobody does, and never without end."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
-from api import works
 from api.answer import Content, Refusal
 from api.works import Works
-from tests.processes import PATIENCE_SECONDS
+from tests.processes import PATIENCE_SECONDS, ROOT
 
 
 class Made:
@@ -28,12 +29,8 @@ class Made:
 
 def run(story: Callable[[Works], Coroutine[Any, Any, None]]) -> None:
     async def told() -> None:
-        making = Works()
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await story(making)
-        finally:
-            making.close()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await story(Works(most=3))
 
     asyncio.run(told())
 
@@ -58,37 +55,51 @@ def test_what_many_want_is_made_once() -> None:
 
 def test_what_all_have_left_before_it_was_begun_is_not_made() -> None:
     async def story(making: Works) -> None:
-        long, left, last = [Made() for _ in range(works._THREADS)], Made(), Made()
-        busy = [await begun(making, make) for make in long]
+        long, left, last = Made(), Made(), Made()
+        busy = await begun(making, long)
         leaving = await begun(making, left)
         leaving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await leaving
-        for make in (*long, last):
+        for make in (long, last):
             make.may_be_done.set()
-        await asyncio.gather(*busy)
+        await busy
         await making.made(last)
         assert (left.times, last.times) == (0, 1)
 
     run(story)
 
 
-def test_a_long_piece_does_not_keep_others_waiting() -> None:
+def test_who_wants_what_another_has_just_left_is_not_left_alone() -> None:
     async def story(making: Works) -> None:
-        long, short = Made(), Made()
-        waiting = await begun(making, long)
-        short.may_be_done.set()
-        assert (await making.made(short)).plain == b"made"
-        assert not waiting.done()
-        long.may_be_done.set()
-        await waiting
+        long, wanted = Made(), Made()
+        busy = await begun(making, long)
+        leaving = await begun(making, wanted)
+        leaving.cancel()
+        staying = await begun(making, wanted)
+        for make in (long, wanted):
+            make.may_be_done.set()
+        await busy
+        assert (await staying).plain == b"made"
 
     run(story)
 
 
-def test_beyond_a_number_one_is_sent_away_and_later_let_in_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(works, "MOST_WAITING", 3)
+def test_a_process_ends_while_something_is_being_made() -> None:
+    code = """
+import asyncio, threading
+from api.works import Works
+async def main():
+    task = asyncio.create_task(Works(3).made(threading.Event().wait))
+    await asyncio.sleep(0.1)
+    task.cancel()
+asyncio.run(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=PATIENCE_SECONDS, check=False)
+    assert ended.returncode == 0
 
+
+def test_beyond_a_number_one_is_sent_away_and_later_let_in_again() -> None:
     async def story(making: Works) -> None:
         makes = [Made() for _ in range(3)]
         waiting = [await begun(making, make) for make in makes]
