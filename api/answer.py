@@ -38,6 +38,11 @@ class Content:
         """The body, compressed when first asked for so."""
         return gzip.compress(self.plain, compresslevel=6, mtime=0)
 
+    @property
+    def size_bytes(self) -> int:
+        """The memory that it takes, in the encodings that it was asked for in."""
+        return len(self.plain) + len(self.__dict__.get("gzipped", b""))
+
     @cached_property
     def digest(self) -> bytes:
         """What tells it from every other."""

@@ -5,6 +5,7 @@ The answers come from a delegate below Tornado's routing, because routing and Re
 
 import asyncio
 import logging
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -31,11 +32,14 @@ from api.scraping.tally import Tally
 from api.stream import Stream
 from api.works import Works
 from common.endpoint import is_loopback
+from common.seldom import SeldomFilter
 
 _log = logging.getLogger(__name__)
 
-# At INFO, Tornado says of every malformed request that it is one, and who sends them can send them without end.
+# At INFO, Tornado says of every malformed request that it is one, and at WARNING of every handshake that fails; who
+# sends them can send them without end.
 logging.getLogger("tornado.general").setLevel(logging.WARNING)
+logging.getLogger("tornado.general").addFilter(SeldomFilter(time.monotonic))
 
 IDLE_SECONDS = 75.0
 """For how long a connection may be idle, or a request's headers may take."""
@@ -232,6 +236,13 @@ class _Http(HTTPServer):
             stream.set_nodelay(True)
             stream.set_nodelay = _leave_it  # type: ignore[method-assign]  # there is no setting for it
             super().handle_stream(stream, address)
+
+    def _handle_connection(self, connection: socket.socket, address: Any) -> None:
+        try:
+            super()._handle_connection(connection, address)
+        except OSError:
+            # Its client has gone before the handshake began, which Tornado takes for a fault.
+            connection.close()
 
     def on_close(self, server_conn: object) -> None:
         super().on_close(server_conn)

@@ -15,7 +15,17 @@ from api.routes import ROUTES, Route
 from common.gpu import READINGS
 
 _SCHEMAS = "#/components/schemas/"
-EVERYWHERE = ((400, "bad_parameter"), (400, "bad_host"), (413, "body_too_large"), (431, "headers_too_large"))
+_ERROR_HEADERS: dict[int, tuple[str, ...]] = {
+    HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate",),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After",),
+}
+EVERYWHERE = (
+    (400, "bad_parameter"),
+    (400, "bad_host"),
+    (413, "body_too_large"),
+    (431, "headers_too_large"),
+    (500, "internal_error"),
+)
 """What every path may answer."""
 
 _TEXT = {"type": "string"}
@@ -106,8 +116,7 @@ def _success(route: Route) -> dict[str, Any]:
 
 
 def _error(status: int, codes: str) -> dict[str, Any]:
-    headers = ["WWW-Authenticate"] if status == HTTPStatus.UNAUTHORIZED else []
-    return _response(f"{HTTPStatus(status).phrase}: {codes}.", ErrorBody, *headers)
+    return _response(f"{HTTPStatus(status).phrase}: {codes}.", ErrorBody, *_ERROR_HEADERS.get(status, ()))
 
 
 def _not_fresh(codes: str) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 What is asked for is a `Choice`. A body of very many GPUs is not made here and now, but given out as work: `Later`.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -19,6 +21,9 @@ MERGED_SECONDS = 1.0
 
 MAX_KEPT = 8
 """Bodies, and queries answered, that are kept at once for one host, and for all: filters make many of both."""
+
+MOST_KEPT_BYTES = 64 * 2**20
+"""Of all bodies that are kept; beyond that, the hosts that were asked for longest ago are let go."""
 
 MANY_GPUS = 64
 """A body of more GPUs takes more than a millisecond or two."""
@@ -76,11 +81,20 @@ class Making(NamedTuple):
     keep: Callable[[Content], Rendered]
 
 
-class _Kept(NamedTuple):
+@dataclass(slots=True)
+class _Kept:
     """What is kept for one host, or for all: the answers by what was asked, and the bodies by what is in them."""
 
-    rendered: dict[Choice, Rendered]
-    bodies: dict[Hashable, _Body]
+    rendered: dict[Choice, Rendered] = field(default_factory=dict)
+    bodies: dict[Hashable, _Body] = field(default_factory=dict)
+    counted_bytes: int = 0
+    """What it was reckoned to take when something was last put into it."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of all bodies, but those that are being made."""
+        contents = {one.content for one in self.rendered.values()} | {body.content for body in self.bodies.values()}
+        return sum(content.size_bytes for content in contents if content is not None)
 
 
 class Bodies:
@@ -89,7 +103,10 @@ class Bodies:
     def __init__(self, cache: Cache, body_of: Callable[[Selection, Wanted], msgspec.Struct]) -> None:
         self._cache = cache
         self._body_of = body_of
-        self._kept: dict[str | None, _Kept] = {}
+        self._kept: OrderedDict[str | None, _Kept] = OrderedDict()
+        """Who was asked for last is at the end."""
+
+        self._size_bytes = 0
 
     def get(self, choice: Choice, now: float) -> Rendered | NotFresh | Making:
         """Return the body that was chosen, or that no host is fresh, or what must be done for it first."""
@@ -100,11 +117,12 @@ class Bodies:
         selection = select(self._cache, choice.host, choice.max_age, now)
         if isinstance(selection, NotFresh):
             return selection
-        kept = self._kept.setdefault(choice.host, _Kept({}, {}))
+        kept = self._kept.setdefault(choice.host, _Kept())
+        self._kept.move_to_end(choice.host)
         body = self._body(kept.bodies, choice, selection, now)
         if body.content is None and _is_small(selection):
             body.content = body.make()
-        making = Making(body.make, partial(_rendered, kept.rendered, choice, body))
+        making = Making(body.make, partial(self._rendered, kept, choice, body))
         return making if body.content is None else making.keep(body.content)
 
     def _body(self, bodies: dict[Hashable, _Body], choice: Choice, selection: Selection, now: float) -> _Body:
@@ -124,20 +142,30 @@ class Bodies:
             _ = content.gzipped, content.digest
         return content
 
+    def _rendered(self, kept: _Kept, choice: Choice, body: _Body, content: Content) -> Rendered:
+        body.content = content
+        etag = content.tag(repr(choice))
+        rendered = Rendered(content, body.sealed_at, etag, body.expires(choice.max_age), body)
+        _keep(kept.rendered, choice, rendered)
+        if self._kept.get(choice.host) is kept:
+            self._count(kept)
+        return rendered
+
+    def _count(self, kept: _Kept) -> None:
+        """Reckon anew what is kept of one host, and let others go if it is too much."""
+        size_bytes = kept.size_bytes
+        self._size_bytes += size_bytes - kept.counted_bytes
+        kept.counted_bytes = size_bytes
+        while self._size_bytes > MOST_KEPT_BYTES and len(self._kept) > 1:
+            _, gone = self._kept.popitem(last=False)
+            self._size_bytes -= gone.counted_bytes
+
     def _version(self, host: str | None) -> Hashable:
         """What changes with every snapshot of the host, or of any host, and when one turns out to be older."""
         if host is None:
             return self._cache.version
-        heard = self._cache.hosts[host]
-        return heard.snapshot.run_id, heard.snapshot.sequence, heard.sealed_at
-
-
-def _rendered(kept: dict[Choice, Rendered], choice: Choice, body: _Body, content: Content) -> Rendered:
-    body.content = content
-    etag = content.tag(repr(choice))
-    rendered = Rendered(content, body.sealed_at, etag, body.expires(choice.max_age), body)
-    _keep(kept, choice, rendered)
-    return rendered
+        heard = self._cache.hosts.get(host)
+        return heard and (heard.snapshot.run_id, heard.snapshot.sequence, heard.sealed_at)
 
 
 def _shown(selection: Selection) -> Hashable:

@@ -1,6 +1,8 @@
 """What happens again and again is said at most once a minute, with how often it happened."""
 
+import logging
 import math
+from collections.abc import Callable
 
 SELDOM_SECONDS = 60.0
 
@@ -19,3 +21,17 @@ class Seldom:
             return 0
         self._said[subject] = now, 0
         return unsaid + times
+
+
+class SeldomFilter(logging.Filter):
+    """Lets each message of a logger that is not ours through at most once a minute, by its text before anything is put
+    into it. `now` gives seconds on any clock."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        super().__init__()
+        self._now = now
+        self._records = Seldom()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is to be logged."""
+        return self._records.count(str(record.msg), self._now()) > 0

@@ -1,11 +1,14 @@
 """Who is let in and what is logged of it: the server in this process over HTTP, and the real API over HTTPS."""
 
+import contextlib
 import http.client
 import json
 import logging
 import os
 import signal
+import socket
 import ssl
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -210,3 +213,23 @@ def test_beyond_loopback_tokens_over_plain_http_are_warned_of(start: Start, toke
     eventually(lambda: service.get("/healthz").status == 200)
     assert "tokens come over plain HTTP" in service.api.log
     assert service.get().status == 401
+
+
+def test_who_breaks_off_handshakes_does_not_fill_the_log(start: Start, tmp_path: Path, token_file: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    issue(cert, key)
+    service = start(api_token_file=str(token_file), api_tls_cert=str(cert), api_tls_key=str(key))
+    eventually(lambda: _answers(service.port, "/readyz"))
+    before = service.api.log.count("\n")
+    for number in range(100):
+        with socket.create_connection(("127.0.0.1", service.port)) as client:
+            if number % 2:
+                client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                client.settimeout(PATIENCE_SECONDS)
+                with contextlib.suppress(ConnectionError):
+                    client.recv(100)
+            else:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert https(service.port, "/healthz")[0] == 200
+    assert service.api.log.count("\n") - before < 10
+    assert "Traceback" not in service.api.log

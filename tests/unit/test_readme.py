@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from msgspec import Meta, Struct
 
-from api.app import BODY_SECONDS, IDLE_SECONDS, MOST_LISTENERS
+from api.app import BODY_SECONDS, IDLE_SECONDS, MOST_LISTENERS, MOST_LONG_WORKS, MOST_SHORT_WORKS
 from api.connections import MOST, MOST_UNREAD_BYTES
 from api.exchange import ANSWER_SECONDS, MAX_BODY_BYTES, MAX_HEADER_BYTES
 from api.history.series import MOST_TIMESTAMPS, MOST_VALUES
@@ -312,6 +312,7 @@ def test_each_limit_of_the_readme_is_the_one_in_force() -> None:
         f"At most {MOST_LISTENERS:,} may listen",
         f"After {HEARTBEAT_SECONDS:g} s",
         f"beyond {MAX_HOSTS_MERGED} hosts",
+        f"{MOST_SHORT_WORKS} of very many GPUs or for scrapes, {MOST_LONG_WORKS} of the history",
         f"{MOST_TIMESTAMPS:,} timestamps and {MOST_VALUES:,} values",
     ):
         assert figure in " ".join(README.split()), figure

@@ -5,6 +5,7 @@ import gzip
 import msgspec
 import pytest
 
+from api import rendered as rendered_module
 from api.cache import Cache
 from api.rendered import MAX_KEPT, Bodies, Choice, Rendered
 from api.responses.metrics import metrics_body
@@ -220,3 +221,25 @@ def test_a_snapshot_that_turns_out_to_be_older_is_told_as_old_under_the_same_tag
         after = bodies.get(1.0, host)
         assert (after.sealed_at, after.etag) == (before.sealed_at - 5.0, before.etag)
     assert bodies.refused(75.25 - 10.0)
+
+
+def test_the_bodies_of_all_hosts_take_no_more_memory_than_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"node-{number}" for number in range(20)]
+    cache = make_cache(*(make_snapshot(host=name) for name in names))
+    bodies = Counted(cache)
+    size = bodies.get(0.0, names[0]).content.size_bytes
+    monkeypatch.setattr(rendered_module, "MOST_KEPT_BYTES", 5 * size + size // 2)
+    for _ in range(3):
+        for name in names:
+            bodies.get(0.0, name)
+    assert list(bodies._bodies._kept) == names[-5:]
+    assert bodies._bodies._size_bytes == sum(kept.size_bytes for kept in bodies._bodies._kept.values())
+    assert bodies.get(0.0, names[-1]) is bodies.get(0.0, names[-1])
+
+
+def test_a_host_that_is_no_more_is_refused_though_its_body_was_kept() -> None:
+    cache = make_cache(make_snapshot(host="a"))
+    bodies = Counted(cache)
+    bodies.get(0.0, "a")
+    cache.follow(())
+    assert bodies.refused(0.0, "a")
