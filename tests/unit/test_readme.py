@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
 import pytest
+import zmq
 from msgspec import Meta, Struct
 
 from api.app import BODY_SECONDS, IDLE_SECONDS, MOST_LISTENERS, MOST_LONG_WORKS, MOST_SHORT_WORKS
@@ -18,6 +19,7 @@ from api.openapi import EVERYWHERE
 from api.responses.metrics import _ROWS, GpuMetrics, MetricsBody, Status
 from api.routes import ROUTES
 from api.scraping.scrapes import MAX_HOSTS_MERGED
+from collector import publisher
 from collector.nvml import parts, plan, running, xid
 from collector.nvml.codes import LIBRARY_NOT_FOUND, explain
 from collector.nvml.table import FIELDS, PCIE_THROUGHPUT_READS, READS, Read
@@ -225,10 +227,17 @@ def test_the_feed_s_table_tells_each_reading_s_type_unit_and_title() -> None:
     assert rows == [(f"`{name}`", _feed_type(name), reading.title) for name, reading in READINGS.items()]
 
 
-def test_the_feed_s_subscriber_is_short_and_compiles() -> None:
-    (code,) = re.findall(r"(?s)```python\n(.*?)```", FEED)
-    compile(code, "common/README.md", "exec")
+@pytest.mark.parametrize("language", ["python", "javascript"])
+def test_the_feed_s_subscribers_are_short(language: str) -> None:
+    (code,) = re.findall(rf"(?s)```{language}\n(.*?)```", FEED)
     assert code.count("\n") <= 20
+
+
+def test_the_feed_s_description_tells_what_the_publisher_bounds() -> None:
+    told = " ".join(FEED.split())
+    assert f"at most {publisher._OPTIONS[zmq.MAXMSGSIZE]} bytes" in told
+    assert f"{publisher.MOST_TOPICS:,} topics of {publisher.MOST_TOPIC_BYTES // 2**20} MiB in all" in told
+    assert f"{publisher.QUEUED_FRAMES} snapshots wait for a subscriber" in told
 
 
 def test_env_example_has_every_setting_at_its_default() -> None:
