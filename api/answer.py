@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -92,7 +92,7 @@ def refusal(status: int, code: str, message: str, *headers: tuple[str, str]) -> 
     return json_answer(status, ErrorBody(Error(code, message)), *headers)
 
 
-def json_answer(status: int, body: msgspec.Struct, *headers: tuple[str, str]) -> Answer:
+def json_answer(status: int, body: msgspec.Struct | Sequence[msgspec.Struct], *headers: tuple[str, str]) -> Answer:
     """Return an answer that nobody is to keep."""
     encoded = _encoder.encode(body)
     told = [("Cache-Control", "no-store"), ("Content-Type", JSON), ("Content-Length", str(len(encoded)))]

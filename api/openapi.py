@@ -110,7 +110,10 @@ def _of(status: int, codes: Iterable[tuple[int, str]]) -> str:
 def _success(route: Route) -> dict[str, Any]:
     headers = [*(["Age"] if route.is_fresh else []), *(["ETag"] if route.is_tagged else [])]
     if route.body is not None:
-        return _response(route.summary, route.body, *headers)
+        told = _response(route.summary, route.body, *headers)
+        if route.is_list:
+            told["content"] = {JSON: {"schema": {"type": "array", "items": told["content"][JSON]["schema"]}}}
+        return told
     content = {media: {"schema": _TEXT if media != JSON else {"type": "object"}} for media in route.media}
     return {"description": route.summary, "content": content, "headers": {name: _HEADERS[name] for name in headers}}
 

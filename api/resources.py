@@ -20,6 +20,7 @@ from api.responses.errors import StatusBody, not_fresh_body
 from api.responses.gpus import gpu_body, gpus_body
 from api.responses.hosts import hosts_body
 from api.responses.metrics import metrics_body
+from api.responses.targets import targets
 from api.scraping.scrapes import LATE_SECONDS, MAX_HOSTS_MERGED, Scrape, Scrapes
 from api.selection import Chosen, NotFresh, Selection, select, unready
 from api.wanted import EVERYTHING, Wanted
@@ -83,6 +84,10 @@ class Resources:
     def hosts(self, asked: Asked) -> Answer:
         """Answer how each host is."""
         return json_answer(200, hosts_body([*reports(self._cache, asked.now), *rivals(self._cache, asked.now)]))
+
+    def targets(self, asked: Asked) -> Answer:
+        """Answer with the hosts, as targets of Prometheus that are scraped from this API."""
+        return json_answer(200, targets(sorted(self._cache.hosts), asked.headers.get("Host", "")))
 
     def history(self, asked: Asked) -> Later:
         """Answer with series of readings."""

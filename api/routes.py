@@ -14,18 +14,20 @@ from api.responses.errors import StatusBody
 from api.responses.gpus import GpuBody, GpusBody
 from api.responses.hosts import HostsBody
 from api.responses.metrics import MetricsBody
+from api.responses.targets import Target
 
 MONITORING = "/api/v1/monitoring"
 METRICS_PATH = f"{MONITORING}/gpu-metrics"
 STREAM_PATH = f"{MONITORING}/stream"
 GPUS_PATH = f"{MONITORING}/gpus"
+TARGETS_PATH = f"{MONITORING}/targets"
 
 
 class Route(NamedTuple):
     """One path. `{...}` in it stands for a segment, which is given to `answer`. `codes` are those of its errors that
     not every route has; `is_fresh` says that it answers 503 when there is nothing fresh, `is_tagged` that it answers
     304 to who has it already, `is_open` that no token is needed; `body` is the struct of its success, or None where the
-    media types say it all."""
+    media types say it all; `is_list` says that the success is a list of such."""
 
     path: str
     answer: Callable[[Resources, Asked], Answer | Later | Follow]
@@ -37,6 +39,7 @@ class Route(NamedTuple):
     is_fresh: bool = False
     is_tagged: bool = False
     is_open: bool = False
+    is_list: bool = False
 
 
 _HOST, _GPU, _BUSY = (404, "unknown_host"), (404, "unknown_gpu"), (503, "busy")
@@ -77,6 +80,13 @@ ROUTES = (
         Resources.hosts,
         "How each host is, fresh or not.",
         body=HostsBody,
+    ),
+    Route(
+        TARGETS_PATH,
+        Resources.targets,
+        "The hosts, for Prometheus' HTTP service discovery: each to be scraped from this API by itself.",
+        body=Target,
+        is_list=True,
     ),
     Route(
         f"{MONITORING}/history",
