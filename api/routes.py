@@ -26,8 +26,8 @@ TARGETS_PATH = f"{MONITORING}/targets"
 class Route(NamedTuple):
     """One path. `{...}` in it stands for a segment, which is given to `answer`. `codes` are those of its errors that
     not every route has; `is_fresh` says that it answers 503 when there is nothing fresh, `is_tagged` that it answers
-    304 to who has it already, `is_open` that no token is needed; `body` is the struct of its success, or None where the
-    media types say it all; `is_list` says that the success is a list of such."""
+    304 to who has it already, `is_open` that no token is needed; `body` is the struct of its success (with `is_list`,
+    of each item of the list that it is), or None where the media types say it all."""
 
     path: str
     answer: Callable[[Resources, Asked], Answer | Later | Follow]

@@ -1,4 +1,4 @@
-"""Measures everything and prints one table: `python -m tests.benchmarks [--json]`. Takes about three minutes.
+"""Measures everything and prints one table: `python -m tests.benchmarks [--json]`. Takes about four minutes.
 
 Ends with status 0 also when a promise is missed: the table says so, and it is the reader who judges.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from tests.benchmarks import feed, listen, memory, rest, sample, wire
+from tests.benchmarks import feed, fleet, listen, memory, rest, sample, wire
 from tests.benchmarks.load import strongest
 from tests.benchmarks.table import Row, summary, text
 from tests.standin import build, has_compiler
@@ -48,6 +48,7 @@ def _measured(library: Path) -> Iterable[Row]:
         "listeners": listen.rows,
         "memory": lambda: memory.rows(library),
         "wire": wire.rows,
+        "fleet": lambda: fleet.rows(library),
     }
     for number, (name, measure) in enumerate(steps.items(), 1):
         sys.stderr.write(f"[{number}/{len(steps)}] {name} ...\n")

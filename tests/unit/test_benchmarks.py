@@ -9,7 +9,7 @@ import pytest
 
 from collector.nvml.source import Nvml
 from collector.nvml.table import READS
-from tests.benchmarks import feed, listen, memory, rest, sample, table, wire
+from tests.benchmarks import feed, fleet, listen, memory, rest, sample, table, wire
 from tests.benchmarks.__main__ import as_json
 from tests.benchmarks.calls import steady_calls
 from tests.benchmarks.load import AsyncioClient
@@ -69,6 +69,15 @@ def test_the_memory_of_both_processes_is_measured(standin_library: Path) -> None
     assert len(_measured(rows)) == 2
     assert _promises(rows) == ["at most 36", "at most 45"]
     assert "MiB of 2^20 bytes" in rows[0].how
+
+
+def test_a_fleet_and_a_crowd_of_subscribers_are_measured(standin_library: Path) -> None:
+    rows = fleet.rows(standin_library, sizes=(3,), subscribers=4, seconds=2.0)
+    told = {row.name: row.ours for row in rows}
+    assert (told["API, 3 hosts: fresh"], told["API, 3 hosts: lost"]) == (3, 0)
+    assert told["API, 3 hosts: memory"] > 0
+    assert told["collector, 4 subscribers: received"] > 0
+    assert told["collector, 4 subscribers: lost"] == 0
 
 
 def test_a_message_is_weighed() -> None:
