@@ -16,6 +16,26 @@ from tests.standin import StandIn
         ("collector", {"interval_seconds": "0"}, "GPU_METRICS_INTERVAL_SECONDS (--interval-seconds): '0' is not"),
         ("collector", {"intervall": "1"}, "GPU_METRICS_INTERVALL: no such setting"),
         ("collector", {"feed_bind": "nonsense"}, "GPU_METRICS_FEED_BIND (--feed-bind): 'nonsense' is not"),
+        (
+            "collector",
+            {"feed_secret_key": "/nowhere/a.secret", "feed_authorized_keys": "/nowhere"},
+            "GPU_METRICS_FEED_SECRET_KEY (--feed-secret-key): '/nowhere/a.secret' is not a file that can be read",
+        ),
+        (
+            "collector",
+            {"feed_bind": "tcp://0.0.0.0:8481"},
+            "GPU_METRICS_FEED_BIND (--feed-bind): 'tcp://0.0.0.0:8481' is",
+        ),
+        (
+            "api",
+            {"feed_connect": "file:/nowhere"},
+            "GPU_METRICS_FEED_CONNECT (--feed-connect): '/nowhere' is not a file",
+        ),
+        (
+            "api",
+            {"feed_connect": "tcp://a.invalid:1"},
+            "GPU_METRICS_FEED_CONNECT (--feed-connect): 'tcp://a.invalid:1' is",
+        ),
         ("api", {"api_port": "99999"}, "GPU_METRICS_API_PORT (--api-port): '99999' is not"),
         ("api", {"api_address": "0.0.0.0"}, "GPU_METRICS_API_ADDRESS (--api-address): '0.0.0.0' is not"),  # noqa: S104 -- it must be refused
     ],
