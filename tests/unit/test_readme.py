@@ -277,7 +277,7 @@ def test_every_relative_link_leads_somewhere(path: str) -> None:
     for target, fragment in links:
         page = here.parent / target if target else here
         assert page.exists(), target
-        headings = re.findall(r"(?m)^#+ (.*)$", page.read_text())
+        headings = re.findall(r"(?m)^#+ (.*)$", page.read_text()) if fragment else []
         assert not fragment or fragment in map(_anchor, headings), fragment
 
 
