@@ -40,28 +40,39 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> int:
     certificate = Certificate(settings.api_tls_cert, settings.api_tls_key) if settings.api_tls_cert else None
     feeds = Feeds(settings)
     await feeds.check_names()
-    cache, tally = Cache(feeds.endpoints, settings.stale_after_seconds), Tally()
-    history = History(settings.history_seconds, settings.history_megabytes)
-    stream = Stream(cache, history)
-    cache.listeners.append(stream.add)
-    access = Access(tokens, settings.api_cors_origin)
-    answers = Answers(Resources(cache, history, tally.own, description(needs_token=access.needs_token)), access)
-    server = Server(answers, stream, tally, elapsed_seconds, logs_each=settings.access_log)
+    cache = Cache(feeds.endpoints, settings.stale_after_seconds)
+    server = _server(settings, cache, tokens)
     try:
         server.listen(settings.api_address, settings.api_port, certificate.context if certificate else None)
     except OSError as error:
         _log.error("cannot listen on %s port %d: %s", settings.api_address, settings.api_port, error.strerror)
         return 1
     _warn_of_plain_tokens(settings)
-    subscriber = Subscriber(feeds.feeds, cache.accept, cache.reject, elapsed_seconds, feeds.secret_key)
-    cache.contacts = subscriber.contacts
-    feeds.listeners += [subscriber.follow, lambda _: cache.follow(feeds.endpoints)]
+    subscriber = _subscriber(feeds, cache)
     reloading = Reloading([loaded for loaded in (tokens, certificate, feeds) if loaded], time.time)
     await _until_stopped(stop, asyncio.create_task(subscriber.serve()), asyncio.create_task(reloading.serve()))
     await server.stop(STOP_GRACE_SECONDS)
     subscriber.close()
     _log.info("stopped")
     return 0
+
+
+def _server(settings: ApiSettings, cache: Cache, tokens: Tokens | None) -> Server:
+    """Return the server of what a cache, and the history that is kept of it, know."""
+    history = History(settings.history_seconds, settings.history_megabytes)
+    stream, tally = Stream(cache, history), Tally()
+    cache.listeners.append(stream.add)
+    access = Access(tokens, settings.api_cors_origin)
+    resources = Resources(cache, history, tally.own, description(needs_token=access.needs_token))
+    return Server(Answers(resources, access), stream, tally, elapsed_seconds, logs_each=settings.access_log)
+
+
+def _subscriber(feeds: Feeds, cache: Cache) -> Subscriber:
+    """Return the subscriber that feeds a cache, and follows the list of feeds."""
+    subscriber = Subscriber(feeds.feeds, cache.accept, cache.reject, elapsed_seconds, feeds.secret_key)
+    cache.contacts = subscriber.contacts
+    feeds.listeners += [subscriber.follow, lambda _: cache.follow(feeds.endpoints)]
+    return subscriber
 
 
 async def _until_stopped(stop: asyncio.Event, *serving: asyncio.Task[None]) -> None:
