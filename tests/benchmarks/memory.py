@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -71,10 +72,17 @@ async def _hear(feed: str, samples: int) -> None:
 
 
 def _ask(port: int) -> None:
-    """Let the API render its body. Raises RuntimeError: it has none of all the GPUs."""
+    """Let the API render its body, once it has heard the feed. Raises RuntimeError: it has none of all the GPUs."""
+    until = time.monotonic() + START_SECONDS
+    while not _is_answered(port):
+        if time.monotonic() > until:
+            raise RuntimeError(f"no body of {GPUS} GPUs")
+        time.sleep(0.05)
+
+
+def _is_answered(port: int) -> bool:
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
         connection.request("GET", METRICS_PATH)
         answer = connection.getresponse()
         body = answer.read()
-    if answer.status != http.HTTPStatus.OK or body.count(b'"gpu-') != GPUS:
-        raise RuntimeError(f"{answer.status}: {body!r}")
+    return answer.status == http.HTTPStatus.OK and body.count(b'"gpu-') == GPUS
