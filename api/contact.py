@@ -26,8 +26,8 @@ _COUNTED: tuple[ContactState, ...] = ("connected", "refused", "rejected", "wrong
 _REASONS: dict[ContactState, str] = {
     "refused": "nobody listens there, or no way leads there",
     "rejected": "the collector does not know this API's public key: it belongs into its FEED_AUTHORIZED_KEYS",
-    "wrong_protocol": "no collector answers there, or one with another public key than is set here, or one without "
-    "keys, or with keys where none is set here",
+    "wrong_protocol": "no collector answers there, or one that hangs, or one with another public key than is set here, "
+    "or one without keys, or with keys where none is set here",
     "lost": "the connection has ended",
 }
 

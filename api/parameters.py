@@ -1,6 +1,7 @@
 """Query parameters: what each means, what it may be, and how it is read; what is wrong is said by name. Pure."""
 
 import contextlib
+import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -82,6 +83,12 @@ def _seconds(text: str) -> float:
     raise ValueError("seconds, 0 or more, such as 30 or 2.5")
 
 
+def _moment(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        return _seconds(text)
+    raise ValueError("Unix time in seconds, such as 1795629363")
+
+
 def _step(text: str) -> float:
     with contextlib.suppress(ValueError):
         if LEAST_STEP_SECONDS <= (seconds := _number(text)) <= MOST_STEP_SECONDS:
@@ -110,7 +117,8 @@ def _dialect(text: str) -> str:
 def _order(text: str) -> Order:
     if text.removeprefix("-") in NUMERIC:
         return Order(text.removeprefix("-"), text.startswith("-"))
-    raise ValueError("the name of a numeric reading, or - and its name for the greatest first")
+    near = _near(text.removeprefix("-"))
+    raise ValueError(f"the name of a numeric reading, or - and its name for the greatest first{near}")
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -122,9 +130,15 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _readings(text: str) -> tuple[str, ...]:
     names = _names(text)
-    if all(name in NUMERIC for name in names):
-        return names
-    raise ValueError("names of numeric readings, separated by commas")
+    for name in names:
+        if name not in NUMERIC:
+            raise ValueError(f"names of numeric readings, separated by commas{_near(name)}")
+    return names
+
+
+def _near(name: str) -> str:
+    near = difflib.get_close_matches(name[:100], NUMERIC, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 _NUMBER = {"type": "number"}
@@ -139,8 +153,8 @@ MAX_AGE = Parameter(
 )
 GPU = Parameter("gpu", "Only these GPUs: uuids, separated by commas.", _LIST, _names)
 READING = Parameter("reading", "Only these readings: names, separated by commas.", _READINGS, _readings)
-SINCE = Parameter("since", "From this time on (Unix time, seconds).", _SECONDS, _seconds)
-UNTIL = Parameter("until", "Up to this time (Unix time, seconds).", _SECONDS, _seconds)
+SINCE = Parameter("since", "From this time on (Unix time, seconds).", _SECONDS, _moment)
+UNTIL = Parameter("until", "Up to this time (Unix time, seconds).", _SECONDS, _moment)
 STEP = Parameter(
     "step",
     "The mean over each step of so many seconds.",

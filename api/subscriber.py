@@ -131,8 +131,12 @@ class Subscriber:
         while True:
             told = parse_monitor_message(await link.monitor.recv_multipart())
             now = self._now()
-            if link.contact.note(_EVENTS[told["event"]], now):
+            event = _EVENTS[told["event"]]
+            # What libzmq was about to do when it was told to rest, it does not do.
+            if not link.rests and link.contact.note(event, now):
                 self._log_contact(link.feed.endpoint, link.contact, now)
+            if event == "wrong_protocol":
+                link.rest()
             await asyncio.sleep(0)
 
     def _log_contact(self, endpoint: str, contact: Contact, now: float) -> None:
@@ -156,6 +160,7 @@ class _Link:
     def __init__(self, context: zmq.asyncio.Context, feed: Feed, secret_key: bytes | None, now: float) -> None:
         self.feed = feed
         self.contact = Contact(now)
+        self.rests = False
         self.tasks: list[asyncio.Task[None]] = []
         self.socket = context.socket(zmq.SUB)
         for option, value in _OPTIONS.items():
@@ -168,11 +173,18 @@ class _Link:
         self.monitor = self.socket.get_monitor_socket(sum(_EVENTS))
         self.socket.connect(feed.endpoint)
 
+    def rest(self) -> None:
+        """Do not try again until it is due: libzmq would ten times a second, as somebody accepts each connection."""
+        if not self.rests:
+            self.socket.disconnect(self.feed.endpoint)
+            self.rests = True
+
     def renew_if_overdue(self, now: float) -> None:
         """Connect anew where libzmq does not."""
         if self.contact.is_overdue(now):
-            self.socket.disconnect(self.feed.endpoint)
+            self.rest()
             self.socket.connect(self.feed.endpoint)
+            self.rests = False
 
     def close(self) -> None:
         """Disconnect, and say no more."""

@@ -7,6 +7,7 @@ collector's settings say, and flags of the same names.
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import secrets
 import sys
@@ -49,10 +50,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _speed(text: str) -> float:
-    speed = float(text)
-    if not 0 < speed <= MOST_SPEED:
-        raise ValueError(text)
-    return speed
+    with contextlib.suppress(ValueError):
+        if 0 < (speed := float(text)) <= MOST_SPEED:
+            return speed
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, at most {MOST_SPEED:g}")
 
 
 async def _main(arguments: argparse.Namespace, settings: CollectorSettings, stop: asyncio.Event) -> int:

@@ -93,6 +93,7 @@ class _Entry:
         self._loaded: _Mark = ()
         self._seen: _Mark = ()
         self._reminded: tuple[str, float] | None = None
+        self._was_refused = False
 
     def look(self) -> None:
         """Load what has changed once it has been the same for two looks: who writes it may not have finished."""
@@ -108,9 +109,11 @@ class _Entry:
             changed = self._watched.load()
         except SettingsError as error:
             _log.error("%s; what was loaded before stays in force", error)
+            self._was_refused = True
         else:
-            if changed:
-                _log.info("loaded %s again: %s", " and ".join(self._watched.files), changed)
+            if changed or self._was_refused:
+                _log.info("loaded %s again: %s", " and ".join(self._watched.files), changed or "as it was before")
+            self._was_refused = False
 
     def remind(self, unix_seconds: float) -> None:
         """Say what concern there is, again after a day."""

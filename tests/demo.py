@@ -53,6 +53,21 @@ class _Imaginary(FakeNvml):
         self.calls.clear()
 
 
+_FAULTS = (
+    "ecc_corrected_volatile_count",
+    "ecc_uncorrected_volatile_count",
+    "ecc_corrected_aggregate_count",
+    "ecc_uncorrected_aggregate_count",
+    "retired_pages_single_bit_count",
+    "retired_pages_double_bit_count",
+    "retired_pages_pending",
+    "remapped_rows_correctable_count",
+    "remapped_rows_uncorrectable_count",
+    "remapped_rows_failed",
+)
+"""What imaginary GPUs, being new, have none of."""
+
+
 def imaginary() -> FakeNvml:
     """Return a library of GPUs whose numbers move, and whose last cannot tell its power draw, as some cannot."""
     fake = _Imaginary(gpus=GPUS)
@@ -68,6 +83,8 @@ def imaginary() -> FakeNvml:
     fake.value("power_draw_milliwatts", lambda gpu: _between(55_000, 345_000, gpu))
     fake.value("clock_graphics_megahertz", lambda gpu: _between(210, 1980, gpu))
     fake.value("clock_memory_megahertz", 9501)
+    for name in _FAULTS:
+        fake.value(name, 0)
     fake.fail("nvmlDeviceGetPowerUsage", pynvml.NVML_ERROR_NOT_SUPPORTED, gpu=GPUS - 1)
     return fake
 

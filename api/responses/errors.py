@@ -37,7 +37,8 @@ class StatusBody(Struct, frozen=True):
 def not_fresh_body(refusal: NotFresh, endpoints: tuple[str, ...]) -> NotFreshBody:
     """Return why nothing may be shown."""
     if refusal.host is None or refusal.age_seconds is None:
-        message = f"no snapshot was heard yet from {', '.join(endpoints)}: is the collector running?"
+        message = f"no snapshot was heard yet from {', '.join(endpoints)}: is the collector running? "
+        message += "/api/v1/monitoring/hosts tells how the way there is"
         return NotFreshBody(Error("unheard", message), "unheard", None)
     age = refusal.age_seconds
     why = "is the collector running?" if refusal.is_stale else "that is more than max_age admits"

@@ -103,7 +103,7 @@ export class Board {
   }
 
   #made(entry) {
-    const view = this.#kind === "cards" ? new Card(this.#catalogue) : new Tile(this.#open);
+    const view = this.#kind === "cards" ? new Card(this.#catalogue) : new Tile(this.#open, this.#catalogue);
     this.#views.set(entry.key, view);
     if (this.#kind === "cards") this.#sight.watch(view.node);
     return view;

@@ -2,7 +2,8 @@
 
 import { Bar } from "./bar.js";
 import { element, mark, say } from "./element.js";
-import { NONE, written } from "./units.js";
+import { troubles } from "./trouble.js";
+import { NONE, counted, written } from "./units.js";
 
 export class Tile {
   #who = element("span", { class: "who" });
@@ -13,9 +14,13 @@ export class Tile {
   #heat = element("span", { class: "heat" });
   #entry = null;
 
+  #catalogue;
+  #wrong = element("span", { class: "wrong" });
+
   /** @param {(entry: object) => void} open shows a GPU's card */
-  constructor(open) {
-    const lines = [this.#who, this.#load, this.#host, this.#bar.node, this.#free, this.#heat];
+  constructor(open, catalogue) {
+    this.#catalogue = catalogue;
+    const lines = [this.#who, this.#load, this.#host, this.#bar.node, this.#free, this.#heat, this.#wrong];
     this.node = element("button", { class: "tile", type: "button" }, ...lines.flatMap((line) => [line, " "]));
     this.node.addEventListener("click", () => open(this.#entry));
   }
@@ -34,7 +39,10 @@ export class Tile {
     say(this.#heat, isShown ? written(gpu.temperature_gpu_celsius, "celsius") : NONE);
     const parts = isShown ? [gpu.memory_used_bytes, gpu.memory_reserved_bytes] : [];
     this.#bar.draw(gpu.memory_total_bytes, parts);
-    mark(this.node, "data-tone", state.tone);
+    const wrong = isShown ? troubles(gpu, (name) => this.#catalogue.of(name)) : [];
+    say(this.#wrong, wrong.length > 0 ? `⚠ ${counted(wrong.length, "trouble")}` : "");
+    mark(this.node, "title", wrong.length > 0 ? wrong.join("\n") : null);
+    mark(this.node, "data-tone", wrong.length > 0 ? "warn" : state.tone);
     mark(this.node, "data-state", state.name);
     mark(this.node, "data-gpu", gpu.uuid ?? `index ${gpu.index}`);
     mark(this.node, "data-is", isShown && gpu.utilization_gpu_percent >= BUSY_PERCENT ? "busy" : null);
