@@ -11,6 +11,7 @@ is asked again; `resources` answers, `page` with files. `access` knows who may a
 certificate. `answers` is the way through all this, and an `answer` comes out, `conditional` on what the client has.
 
 Then comes Tornado, which only carries the words: `app` is the server, `exchange` one request, `listeners` are those of
-the stream, `naming` checks the host that is meant, `connections` keeps all to a number, and `works` does in threads
-what takes long. `tap` is a process of its own, which only shows the feed and keeps it.
+the stream, `naming` checks the host that is meant, `connections` keeps all to a number, `works` does in threads what
+takes long, and `access_log` has the line of a request. `tap` is a process of its own, which only shows the feed and
+keeps it.
 """

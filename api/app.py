@@ -22,6 +22,7 @@ from tornado.httputil import (
 )
 from tornado.iostream import IOStream
 
+from api import access_log
 from api.answer import Answer, Follow, Later, Refusal, refusal
 from api.answers import Answers
 from api.connections import Connections, Unread, most_connections
@@ -58,7 +59,6 @@ _MOST_TRIES = 3
 SLOW_SECONDS = 1.0
 """What takes us longer to answer is logged."""
 
-_LONGEST_LOGGED = 500
 _NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
 _LOOKS_AT_IDLE = 75
 """How often in that time it is looked for them."""
@@ -166,7 +166,8 @@ class Server(HTTPServerConnectionDelegate):
         if exchange.status:
             self._tally.answers[exchange.status] += 1
             if self._logs_each or exchange.took_seconds > SLOW_SECONDS:
-                self._log_exchange(exchange)
+                holder = self._answers.access.holder_of(exchange.headers)
+                access_log.log(exchange, holder.name if holder else "-")
         if not self._in_flight:
             self._idle.set()
 
@@ -206,20 +207,6 @@ class Server(HTTPServerConnectionDelegate):
     def _left(self, exchange: Exchange) -> None:
         self._tally.listeners = len(self._listeners)
         self.end(exchange)
-
-    def _log_exchange(self, exchange: Exchange) -> None:
-        """One line: client, holder of the token, method, target, status, bytes and time; never the token itself."""
-        holder = self._answers.access.holder_of(exchange.headers)
-        _log.info(
-            "%s %s %s %r %d %d bytes %.3f s",
-            exchange.client,
-            holder.name if holder else "-",
-            exchange.start.method,
-            exchange.start.path[:_LONGEST_LOGGED],
-            exchange.status,
-            exchange.sent_bytes,
-            exchange.took_seconds,
-        )
 
     async def _close_idle(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Measures everything and prints one table: `python -m tests.benchmarks [--json]`. Takes about four minutes.
+"""Measures everything and prints one table: `python -m tests.benchmarks [--json]`. Takes about five minutes.
 
 Ends with status 0 also when a promise is missed: the table says so, and it is the reader who judges.
 """

@@ -37,7 +37,7 @@ _KINDS = (
 _PROMISED_FROM_CONNECTIONS = 16
 
 
-def rows(client: str, load: Load, connections: Sequence[int] = CONNECTIONS, rounds: int = 5) -> list[Row]:
+def rows(client: str, load: Load, connections: Sequence[int] = CONNECTIONS, rounds: int = 9) -> list[Row]:
     """Measure requests per second, then latency, of each kind at each number of connections; `client` says what `load`
     is."""
     how = f"{METRICS_PATH}, the same with a token, and a scrape of {SCRAPE_PATH}, each against a bare Tornado"

@@ -109,7 +109,7 @@ def test_without_such_an_origin_there_is_no_word_of_it() -> None:
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == "api.app"][1:]
+    return [record.getMessage() for record in caplog.records if record.name == "api.access_log"]
 
 
 def test_each_request_is_a_line_when_that_is_asked_for_and_no_line_has_a_token(
