@@ -43,6 +43,11 @@ class Content:
         """The memory that it takes, in the encodings that it was asked for in."""
         return len(self.plain) + len(self.__dict__.get("gzipped", b""))
 
+    def finish(self) -> "Content":
+        """Compress and digest it now, where that keeps nobody waiting, and return it."""
+        _ = self.gzipped, self.digest
+        return self
+
     @cached_property
     def digest(self) -> bytes:
         """What tells it from every other."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from api.answer import Follow
 from api.exchange import Exchange
-from api.stream import Message, Stream
+from api.stream import Heartbeat, Message, Stream
 
 HEARTBEAT_SECONDS = 15.0
 """After so long without a message a comment is sent, so that all on the way know that the stream lives."""
@@ -24,7 +24,7 @@ STUCK_SECONDS = 75.0
 _TURN_SECONDS = 0.002
 """For how long messages are sent before all else has its turn."""
 
-_HEARTBEAT = b": \n\n"
+_HEARTBEAT = Heartbeat()
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -59,7 +59,7 @@ class Listener:
             return False
         message = next(self._messages)
         if message is not None:
-            self._write(message.chunk if self.exchange.is_chunked else message.plain)
+            self._write(message)
         return message is not None
 
     def beat(self) -> None:
@@ -69,12 +69,12 @@ class Listener:
             if seconds > STUCK_SECONDS:
                 self.exchange.connection.stream.close()
         elif seconds >= HEARTBEAT_SECONDS and self._may_go_on():
-            self._write(_as_chunk(_HEARTBEAT) if self.exchange.is_chunked else _HEARTBEAT)
+            self._write(_HEARTBEAT)
 
     def end(self) -> None:
         """Let the client know that there is no more, and close."""
         if not self._is_writing and self.exchange.is_chunked:
-            self._write(_LAST_CHUNK)
+            self._send(_LAST_CHUNK)
         self.exchange.connection.stream.close()
 
     def _may_go_on(self) -> bool:
@@ -85,7 +85,10 @@ class Listener:
         self.end()
         return False
 
-    def _write(self, sent: bytes) -> None:
+    def _write(self, message: Message) -> None:
+        self._send(message.chunk if self.exchange.is_chunked else message.plain)
+
+    def _send(self, sent: bytes) -> None:
         self.exchange.sent_bytes += len(sent)
         self._follow(self.exchange.connection.write(sent))
 
@@ -184,7 +187,3 @@ class Listeners:
             await asyncio.sleep(HEARTBEAT_SECONDS / _BEATS)
             for listener in list(self._all):
                 listener.beat()
-
-
-def _as_chunk(plain: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(plain), plain)

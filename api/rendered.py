@@ -137,10 +137,7 @@ class Bodies:
 
     def _content(self, selection: Selection, wanted: Wanted) -> Content:
         content = json_content(self._body_of(selection, wanted))
-        if not _is_small(selection):
-            # Now, where it keeps nobody waiting.
-            _ = content.gzipped, content.digest
-        return content
+        return content if _is_small(selection) else content.finish()
 
     def _rendered(self, kept: _Kept, choice: Choice, body: _Body, content: Content) -> Rendered:
         body.content = content

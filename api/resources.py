@@ -212,12 +212,9 @@ def _fresh(rendered: Rendered, headers: Mapping[str, str], now: float) -> Answer
 def _series(selected: Selected) -> Content:
     """Return the body. Raises Refusal: it turns out to be too much."""
     try:
-        content = json_content(selected.body())
+        return json_content(selected.body()).finish()
     except TooMuch as error:
         raise Refusal(refusal(400, "too_much", str(error))) from None
-    # Now, where it keeps nobody waiting.
-    _ = content.gzipped, content.digest
-    return content
 
 
 def _told(content: Content, headers: Mapping[str, str], vary: str = "Accept-Encoding") -> Answer:

@@ -49,6 +49,14 @@ class Message:
         raise NotImplementedError
 
 
+class Heartbeat(Message):
+    """A comment, so that all on the way know that the stream lives."""
+
+    def write(self) -> bytes:
+        """Return the message."""
+        return b": \n\n"
+
+
 class Event(Message):
     """A snapshot, as `gpus` tells it."""
 

@@ -71,7 +71,4 @@ class Scrapes:
 
 def _written(told: list[Report], own: Own, kind: Kind) -> Content:
     written: Exposition = dcgm_exposition(told, kind.media) if kind.is_dcgm else exposition(told, own, kind.media)
-    content = Content(written.body, written.content_type)
-    # Now, where it keeps nobody waiting.
-    _ = content.gzipped, content.digest
-    return content
+    return Content(written.body, written.content_type).finish()
