@@ -2,12 +2,15 @@
 
 import contextlib
 import os
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from collector.nvml import library
+from tests import bare_debian
+from tests.bare_debian import BareDebian
 from tests.fakes import FakeNvml
 from tests.processes import Start, running
 from tests.standin import StandIn, build, has_compiler
@@ -50,3 +53,21 @@ def start(standin: StandIn, tmp_path: Path) -> Iterator[Start]:
     """Return what starts both processes with the settings given."""
     with contextlib.ExitStack() as stack:
         yield lambda **settings: stack.enter_context(running(standin, tmp_path, **settings))
+
+
+@pytest.fixture(scope="session")
+def debian_tarball(request: pytest.FixtureRequest) -> Path:
+    """Return a bare Debian, packed; it is kept in pytest's cache, for making it takes a minute."""
+    if (reason := bare_debian.lacking()) is not None:
+        pytest.skip(reason)
+    tarball = Path(request.config.cache.mkdir("bare_debian"), "debian.tar")
+    if not tarball.exists():
+        bare_debian.make_tarball(tarball)
+    return tarball
+
+
+@pytest.fixture
+def debian(debian_tarball: Path, tmp_path: Path) -> Iterator[BareDebian]:
+    """Return a bare Debian of the test's own. A test that takes it may take long: mark its timeout."""
+    yield bare_debian.unpack(debian_tarball, tmp_path / "debian")
+    shutil.rmtree(tmp_path / "debian")

@@ -1,0 +1,178 @@
+"""A bare Debian, made by debootstrap: the fresh machine on which the steps of an installation are tried.
+
+It gets packages, Debian's and Python's, from where the machine it is made on gets its own, and has that one's network.
+What runs in it has process ids and mounts of its own: it sees no other process, and none of it is left at the end.
+"""
+
+import contextlib
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+_PATIENCE_SECONDS = 600.0
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_TAKEN_OVER = ("etc/apt", "etc/hosts", "etc/resolv.conf", "usr/local/share/ca-certificates", "usr/share/keyrings")
+"""Where apt's packages come from and who signed them; how hosts are found and trusted."""
+
+_PIP_SOURCES = {"cert", "default-timeout", "extra-index-url", "find-links", "index-url", "no-index", "proxy"}
+"""What of pip's configuration says where packages come from."""
+
+_PROXIES = {"http_proxy", "https_proxy", "no_proxy"}
+_PRIVATE = """
+mount -t proc proc proc
+{mounts}
+exec chroot . /bin/bash -euo pipefail -c "$0"
+"""
+
+
+class BareDebian:
+    """One such machine, below the directory `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run(
+        self, script: str, environment: Mapping[str, str] | None = None, mounts: Mapping[Path, str] | None = None
+    ) -> str:
+        """Run bash commands as root, the first that fails being the last, and return what they print.
+
+        `environment` is all they are given beside what packages are found by; `mounts`, by what lies here, say where
+        it is seen there, read-only.
+        """
+        done = subprocess.run(
+            self._command(script, mounts),
+            cwd=self.root,
+            env=_environment() | dict(environment or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=_PATIENCE_SECONDS,
+        )
+        assert done.returncode == 0, f"{script}\nended with status {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    @contextlib.contextmanager
+    def running(
+        self,
+        script: str,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        mounts: Mapping[Path, str] | None = None,
+    ) -> Iterator["subprocess.Popen[bytes]"]:
+        """Have bash commands run, as `run` does but at the same time, and kill all that they started at the end."""
+        with log.open("wb") as output:
+            popen = subprocess.Popen(
+                self._command(script, mounts),
+                cwd=self.root,
+                env=_environment() | dict(environment or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            yield popen
+        finally:
+            popen.kill()
+            popen.wait()
+
+    def _command(self, script: str, mounts: Mapping[Path, str] | None) -> list[str]:
+        private = _PRIVATE.format(mounts="\n".join(map(self._mount, *zip(*self._mounts(mounts or {}), strict=True))))
+        return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", private, script]
+
+    def _mounts(self, given: Mapping[Path, str]) -> list[tuple[Path, str]]:
+        return [*((path, str(path)) for path in _local_sources()), *given.items()]
+
+    def _mount(self, here: Path, there: str) -> str:
+        """Return the command that mounts a file or directory, for which a place is made."""
+        place = self.root / there.lstrip("/")
+        if here.is_dir():
+            place.mkdir(parents=True, exist_ok=True)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
+        return f"mount --rbind -o ro {shlex.quote(str(here))} {shlex.quote(str(place))}"
+
+
+def lacking() -> str | None:
+    """Return why no bare Debian can be made here; None if one can."""
+    if sys.platform != "linux" or platform.freedesktop_os_release().get("ID") != "debian":
+        return "a bare Debian is made on Debian only, of the same release"
+    if os.geteuid() != 0:
+        return "only root can make a bare Debian"
+    if shutil.which("debootstrap") is None:
+        return "a bare Debian needs debootstrap (apt-get install debootstrap)"
+    if subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], check=False, capture_output=True).returncode:
+        return "this root may make no namespaces, which a bare Debian runs in"
+    return None
+
+
+def make_tarball(tarball: Path) -> None:
+    """Make a bare Debian of this machine's release, of the packages that every Debian has, and pack it."""
+    release = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    root = tarball.with_suffix(".root")
+    shutil.rmtree(root, ignore_errors=True)
+    _ran("debootstrap", "--variant=minbase", release, str(root), _mirror(release))
+    _ran("chroot", str(root), "apt-get", "clean")
+    packed = tarball.with_suffix(".new")
+    _ran("tar", "--create", "--file", str(packed), "--directory", str(root), ".")
+    packed.rename(tarball)
+    shutil.rmtree(root)
+
+
+def unpack(tarball: Path, root: Path) -> BareDebian:
+    """Return a bare Debian of its own at `root`, which finds packages and hosts as this machine does."""
+    root.mkdir()
+    _ran("tar", "--extract", "--file", str(tarball), "--directory", str(root))
+    shutil.rmtree(root / "etc/apt")
+    for path in _TAKEN_OVER:
+        if Path("/", path).is_dir():
+            shutil.copytree(Path("/", path), root / path, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(Path("/", path), root / path)
+    return BareDebian(root)
+
+
+def _ran(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE_SECONDS)
+    assert done.returncode == 0, f"{command} ended with status {done.returncode}:\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def _mirror(release: str) -> str:
+    """Return where this machine gets the packages of its release."""
+    asked = ("--format", "$(CODENAME) $(COMPONENT) $(REPO_URI)", "Created-By: Packages")
+    told = (line.split() for line in _ran("apt-get", "indextargets", *asked).splitlines())
+    return next(where for codename, component, where in told if (codename, component) == (release, "main"))
+
+
+def _environment() -> dict[str, str]:
+    """Return what all commands are given: where to look for programs, and where pip gets packages."""
+    proxies = {name: value for name, value in os.environ.items() if name.lower() in _PROXIES}
+    pip = {f"PIP_{name.upper().replace('-', '_')}": value for name, value in _pip_sources().items()}
+    return {"PATH": _PATH, "HOME": "/root", "LANG": "C.UTF-8", **proxies, **pip}
+
+
+def _pip_sources() -> dict[str, str]:
+    """Return what this machine's pip is told of where packages come from, whether by files or by its environment."""
+    told = re.findall(r"(?m)^(\S+)\.([\w-]+)='(.*)'$", _ran(sys.executable, "-m", "pip", "config", "list"))
+    # The environment goes before files, and is told as `:env:`.
+    told.sort(key=lambda line: line[0] == ":env:")
+    return {name: value for _, name, value in told if name in _PIP_SOURCES}
+
+
+def _local_sources() -> list[Path]:
+    """Return the places on this machine's disk that pip gets packages from. Certificates are not among them, for
+    those that Debian has are made anew when its package is installed."""
+    found = (Path(path) for path in re.findall(r"(?:^|\s)(/\S+)", _pip_sources().get("find-links", "")))
+    # What an index links to lies beside it.
+    urls = " ".join(_pip_sources().get(name, "") for name in ("index-url", "extra-index-url"))
+    beside = (Path(path).parent for path in re.findall(r"file://(/\S+)", urls))
+    return sorted({path for path in (*found, *beside) if path.exists()})
