@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from http import HTTPStatus
-from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from api.parameters import Parameter
 from api.responses.errors import ErrorBody, NotFreshBody
 from api.routes import ROUTES, Route
 from common.gpu import READINGS
+from common.version import VERSION
 
 _SCHEMAS = "#/components/schemas/"
 _ERROR_HEADERS: dict[int, tuple[str, ...]] = {
@@ -55,7 +55,7 @@ def document(*, needs_token: bool) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "GPU metrics",
-            "version": version("gpu-fleet-manager"),
+            "version": VERSION,
             "description": "NVIDIA GPUs as NVML tells of them. HEAD is answered wherever GET is.",
         },
         "paths": {route.path: {"get": _operation(route, needs_token=needs_token)} for route in ROUTES},

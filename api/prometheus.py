@@ -29,9 +29,11 @@ class Exposition(NamedTuple):
 
 
 class Own(NamedTuple):
-    """What the API costs and has done since it started: answers by HTTP status, CPU time in seconds, resident memory
-    (None where the platform does not tell), open connections, listeners of the stream, its start in Unix time."""
+    """What the API is, costs and has done since it started: its version, answers by HTTP status, CPU time in seconds,
+    resident memory (None where the platform does not tell), open connections, listeners of the stream, its start in
+    Unix time."""
 
+    version: str
     requests: Mapping[int, int]
     cpu_seconds: float
     resident_bytes: int | None
@@ -40,6 +42,7 @@ class Own(NamedTuple):
     started_at_seconds: float
 
 
+_API = Family("gpu_api", "info", "The version of the API, in a label")
 _REQUESTS = Family("gpu_api_requests", "counter", "Answers that the API has given, by HTTP status")
 _OWN: tuple[tuple[Family, Callable[[Own], float | None]], ...] = (
     (of_unit("gpu_api_cpu_seconds", "counter", "CPU time of the API since it started"), lambda own: own.cpu_seconds),
@@ -80,6 +83,7 @@ _UNTYPED = re.compile(rb"(# TYPE DCGM_\w+) untyped\n")
 
 
 def _own_families(own: Own) -> Iterator[Told]:
+    yield _API, [({"version": own.version}, 1)]
     yield _REQUESTS, [({"code": str(code)}, count) for code, count in own.requests.items()]
     for family, number in _OWN:
         value = number(own)

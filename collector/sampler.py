@@ -18,6 +18,7 @@ from common.cost import own_cpu_seconds, own_resident_bytes
 from common.gpu import Gpu, without_readings
 from common.settings import CollectorSettings
 from common.snapshot import Cost, SlowestCall, Snapshot, Source, SourceState, StalledCall
+from common.version import VERSION
 
 _log = logging.getLogger(__name__)
 
@@ -171,6 +172,7 @@ class Sampler:
                 resident_bytes=own_resident_bytes(),
                 nvml_calls=self._nvml.calls,
                 slowest_call=slowest,
+                version=VERSION,
             ),
             gpus=gpus,
         )

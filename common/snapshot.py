@@ -43,16 +43,18 @@ class Source(Struct, frozen=True, kw_only=True):
 
 
 class Cost(Struct, frozen=True, kw_only=True):
-    """What the collector itself costs.
+    """What the collector itself costs, and which it is.
 
     `cpu_seconds` and `nvml_calls` count since the collector started; `resident_bytes` is None where the platform
-    does not tell; `slowest_call` is of this sample, None where it entered NVML not once.
+    does not tell; `slowest_call` is of this sample, None where it entered NVML not once. `version` is the
+    collector's own, None from one that is older than this key.
     """
 
     cpu_seconds: float
     resident_bytes: int | None
     nvml_calls: int
     slowest_call: SlowestCall | None
+    version: str | None = None
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.inspect import BoolType, FloatType, IntType, LiteralType, Metadata, type_info
 
+from common.version import VERSION
+
 PREFIX = "GPU_METRICS_"
 
 
@@ -73,6 +75,7 @@ def parser(kind: type[Struct]) -> argparse.ArgumentParser:
         allow_abbrev=False,
         description=f"Every flag may also be given as an environment variable, {PREFIX}<NAME>; the flag wins.",
     )
+    flags.add_argument("--version", action="version", version=VERSION, help="print the version of this program and end")
     for name in names(kind):
         text = f"{meaning(kind, name)} ({expectation(kind, name)}; default: {default(kind, name)})"
         flags.add_argument(flag(name), metavar="VALUE", help=text.replace("%", "%%"))

@@ -111,6 +111,7 @@ def make_snapshot(**overrides: Any) -> Snapshot:
             resident_bytes=30 * MEBIBYTE,
             nvml_calls=80,
             slowest_call=SlowestCall(function="nvmlDeviceGetPowerUsage", seconds=0.125),
+            version="0.1.0",
         ),
         "gpus": [make_gpu()],
     }

@@ -22,7 +22,7 @@ from tests.builders import (
 )
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0;q=0.5"
-OWN = Own({200: 7, 503: 1}, 2.5, 50_000_000, 3, 1, 1_741_129_000.5)
+OWN = Own("0.1.0", {200: 7, 503: 1}, 2.5, 50_000_000, 3, 1, 1_741_129_000.5)
 GPU_LABELS = {"host": "node-1", "gpu": "0", "uuid": "GPU-05a9ed06-0ddb-1882-ccba-3e5f36943990"}
 PLAIN = [*NUMERIC, *(reading.name for reading in READINGS.values() if reading.kind is bool)]
 INSTANCE = MigInstance(

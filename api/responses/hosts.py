@@ -33,7 +33,7 @@ class HostBody(Struct, frozen=True):
     state: Annotated[HostState, Meta(description="The driver's, unless the latest snapshot is stale.")]
     age_seconds: Annotated[float | None, Meta(description="Seconds since the latest sample was finished.")]
     source: Annotated[Source | None, Meta(description="The driver, as it was when it was heard of last.")]
-    collector: Annotated[Cost | None, Meta(description="What the collector itself costs, likewise.")]
+    collector: Annotated[Cost | None, Meta(description="What the collector itself costs, and its version, likewise.")]
     messages: Messages
     endpoint: Annotated[str, Meta(description="Where its snapshots come from.")]
     connection: Annotated[Connection | None, Meta(description="How the way to that endpoint is.")]

@@ -67,6 +67,9 @@ _STATE = Family(
     "1 for how the host is, 0 for the rest: ok, unavailable (no driver), stalled (the driver does not return), "
     "stale (no fresh snapshot), unheard (never; then no host is known, see gpu_feed_up)",
 )
+_COLLECTOR = Family(
+    "gpu_host_collector", "info", "The version of the host's collector, in a label; empty from one that does not tell"
+)
 _SLOWEST = of_unit(
     "gpu_host_slowest_call_seconds", "gauge", "Time of the latest sample's slowest NVML call, by its name"
 )
@@ -90,6 +93,7 @@ def host_families(reports: Iterable[Report]) -> Iterator[Told]:
     )
     yield from (_told(row, hosts) for row in _OF_EVERY_HOST)
     yield from (_told(row, fresh) for row in _OF_FRESH_HOSTS)
+    yield _COLLECTOR, [({"host": one.host, "version": one.collector.version or ""}, 1) for _, one in fresh]
     yield _SLOWEST, list(_slowest(snapshot for _, snapshot in fresh))
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 
 from api.prometheus import Own
 from common.cost import own_cpu_seconds, own_resident_bytes
+from common.version import VERSION
 
 
 class Tally:
@@ -21,6 +22,7 @@ class Tally:
     def own(self) -> Own:
         """Return what is true at this moment."""
         return Own(
+            version=VERSION,
             requests=dict(self.answers),
             cpu_seconds=own_cpu_seconds(),
             resident_bytes=own_resident_bytes(),

@@ -32,6 +32,7 @@ def snapshot() -> Snapshot:
             resident_bytes=30_000_000,
             nvml_calls=12345,
             slowest_call=SlowestCall(function="nvmlDeviceGetPowerUsage", seconds=0.0001),
+            version="0.1.0",
         ),
         gpus=_gpus(),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from common.version import VERSION
 from tests.processes import ROOT, Service, Start
 from tests.standin import StandIn
 
@@ -59,6 +60,13 @@ def test_a_file_that_the_operator_named_and_that_cannot_be_loaded_is_one_line_an
     assert ended.returncode == 2
     assert ended.stderr.startswith("GPU_METRICS_API_TOKEN_FILE (--api-token-file): '/nowhere/tokens' is not a file")
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", ["collector", "api"])
+def test_each_process_says_which_version_it_is(module: str) -> None:
+    command = [sys.executable, "-m", module, "--version"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout == f"{VERSION}\n"
 
 
 @pytest.mark.parametrize("module", ["collector", "api"])

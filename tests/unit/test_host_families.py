@@ -1,5 +1,7 @@
 """What is scraped of hosts, endpoints and the API itself."""
 
+import msgspec
+
 from api.prometheus import exposition
 from api.reports import reports
 from tests.builders import ENDPOINT, make_cache, make_snapshot
@@ -36,6 +38,13 @@ def test_a_fresh_host_tells_what_its_collector_costs() -> None:
     }
     assert {name: taken[key(name, host="node-1")] for name in expected} == expected
     assert taken[key("gpu_host_slowest_call_seconds", host="node-1", function="nvmlDeviceGetPowerUsage")] == 0.125
+    assert taken[key("gpu_host_collector_info", host="node-1", version="0.1.0")] == 1
+
+
+def test_a_collector_that_is_too_old_to_tell_its_version_has_an_empty_one() -> None:
+    collector = msgspec.structs.replace(make_snapshot().collector, version=None)
+    taken = scrape(reports(make_cache(make_snapshot(collector=collector)), 0.0))
+    assert taken[key("gpu_host_collector_info", host="node-1", version="")] == 1
 
 
 def test_an_endpoint_is_told_of_once_however_many_hosts_share_it() -> None:
@@ -48,6 +57,7 @@ def test_an_endpoint_is_told_of_once_however_many_hosts_share_it() -> None:
 def test_the_api_tells_what_it_costs_itself() -> None:
     taken = scrape([])
     assert taken == {
+        key("gpu_api_info", version="0.1.0"): 1,
         key("gpu_api_requests_total", code="200"): 7,
         key("gpu_api_requests_total", code="503"): 1,
         key("gpu_api_cpu_seconds_total"): 2.5,

@@ -27,6 +27,7 @@ from common import settings
 from common.gpu import READINGS, Gpu, MigInstance, Process, Xid, XidErrors
 from common.settings import PREFIX, ApiSettings, CollectorSettings
 from common.snapshot import Cost, SlowestCall, Snapshot, Source, StalledCall
+from common.version import VERSION
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -291,7 +292,7 @@ def test_the_readme_names_the_pinned_binding_and_the_distribution_s_version() ->
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (pin,) = (dependency for dependency in project["dependencies"] if dependency.startswith("nvidia-ml-py3"))
     assert f"`{pin}`" in README
-    assert f"({project['version']})" in README
+    assert f"({VERSION})" in README
 
 
 def test_every_path_and_every_code_of_the_api_is_in_the_readme() -> None:
