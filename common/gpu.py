@@ -58,10 +58,11 @@ class XidErrors(Struct, frozen=True, kw_only=True):
 
 class Process(Struct, frozen=True, kw_only=True):
     """One process that uses the GPU. What cannot be told of it is None: to other users' processes, and those outside
-    a container, the collector may be blind. Utilization is percent of the driver's last sample period."""
+    a container, the collector may be blind. Utilization is percent of the driver's last sample period. `kind` is
+    `compute` or `graphics`, or what a newer collector tells apart."""
 
     pid: int
-    kind: Literal["compute", "graphics"]
+    kind: str
     memory_used_bytes: int | None = None
     utilization_sm_percent: int | None = None
     utilization_memory_percent: int | None = None

@@ -6,10 +6,13 @@ whatever cannot be a snapshot is a `WireError`, and nothing else leaves `decode`
 
 import math
 import re
+from typing import Any, get_args
 
 import msgspec
+from msgspec import structs
 
-from common.snapshot import HOST_PATTERN, Snapshot
+from common.gpu import Gpu, GpuState
+from common.snapshot import HOST_PATTERN, Snapshot, Source, SourceState
 
 TOPIC_PREFIX = b"gpu.snapshot.v1."
 
@@ -17,10 +20,26 @@ MAX_GPUS = 256
 """In one snapshot; no machine has more."""
 
 _LONGEST_MESSAGE = 300
+_LONGEST_STATE = 40
+
+
+class _NewerSource(Source, frozen=True, kw_only=True):
+    state: str  # type: ignore[assignment]  # whatever a newer collector says
+
+
+class _NewerGpu(Gpu, frozen=True, kw_only=True):
+    state: str = "ok"  # type: ignore[assignment]  # the same
+
+
+class _NewerSnapshot(Snapshot, frozen=True, kw_only=True):
+    source: _NewerSource
+    gpus: list[_NewerGpu]  # type: ignore[assignment]  # of these
+
 
 _host = re.compile(HOST_PATTERN)
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Snapshot)
+_newer_decoder = msgspec.msgpack.Decoder(_NewerSnapshot)
 
 
 class WireError(Exception):
@@ -42,7 +61,8 @@ def encode(snapshot: Snapshot) -> bytes:
 
 
 def decode(frame: bytes) -> Snapshot:
-    """Return the snapshot in a frame; unknown keys are ignored.
+    """Return the snapshot in a frame; unknown keys are ignored. A state that only a newer collector knows is taken for
+    the most careful one that this version has, and the error says so.
 
     Raises:
         WireError: the frame has no topic of ours, no msgpack of a snapshot, another host in its topic than in its
@@ -53,12 +73,30 @@ def decode(frame: bytes) -> Snapshot:
     if not separator or not head.startswith(TOPIC_PREFIX):
         raise WireError("no topic of the form gpu.snapshot.v1.<host> and a zero byte")
     try:
-        snapshot = _decoder.decode(body)
+        snapshot = _snapshot(body)
     # msgspec lets the last two through from deep nesting and bad UTF-8; neither is a MsgspecError.
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise WireError(f"not a snapshot: {error}") from error
     _check_envelope(snapshot, head.removeprefix(TOPIC_PREFIX))
     return snapshot
+
+
+def _snapshot(body: bytes) -> Snapshot:
+    try:
+        return _decoder.decode(body)
+    except msgspec.ValidationError:
+        newer = _newer_decoder.decode(body)
+    source = Source(**_in_known_state(newer.source, get_args(SourceState), "unavailable"))
+    gpus = [Gpu(**_in_known_state(gpu, get_args(GpuState), "unknown")) for gpu in newer.gpus]
+    return Snapshot(**structs.asdict(newer) | {"source": source, "gpus": gpus})
+
+
+def _in_known_state(told: _NewerSource | _NewerGpu, known: tuple[str, ...], instead: str) -> dict[str, Any]:
+    fields = structs.asdict(told)
+    if told.state not in known:
+        said = f"{told.state[:_LONGEST_STATE]!r} is a state that only a newer version knows"
+        fields |= {"state": instead, "error": f"{said}: {told.error}" if told.error else said}
+    return fields
 
 
 def _check_envelope(snapshot: Snapshot, topic_host: bytes) -> None:

@@ -2,8 +2,9 @@
 
 `tests/golden/` holds whole bodies as they must be, byte for byte. After a deliberate change of what is said,
 `REWRITE_GOLDEN=1 pytest tests/unit/test_responses.py` writes them anew and fails, so that it is never left on; read
-the difference before you commit it. `frame.json` is the exception: the frame of the first release, which every
-later one must understand, and which nothing rewrites.
+the difference before you commit it. What versions put on the feed is the exception: `frame.json`, the very first
+frame, and `feed-VERSION.recording`, all that a version can say. Every later one must understand these, and nothing
+rewrites them but, until it is released, that version's own test.
 """
 
 import os

@@ -1,5 +1,6 @@
 """The feed's frame: what is written, what is understood, and what is refused."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -7,9 +8,13 @@ import pytest
 
 from api import subscriber
 from common import wire
-from common.snapshot import Snapshot
+from common.gpu import Gpu, Process
+from common.recording import Recorded, Recorder
+from common.snapshot import Snapshot, Source
+from common.version import VERSION
 from tests.builders import (
     GOLDEN,
+    assert_golden,
     make_frame,
     make_gpu,
     make_lost_gpu,
@@ -17,6 +22,7 @@ from tests.builders import (
     make_snapshot,
     make_stalled_source,
 )
+from tests.whole import frames_in, recordings, snapshots
 
 TOPIC = b"gpu.snapshot.v1.node-1\0"
 GPU = {"index": 0, "uuid": None, "name": None, "pci_bus_id": None}
@@ -71,12 +77,28 @@ def test_what_was_written_is_read_again(snapshot: Snapshot) -> None:
     assert wire.decode(wire.encode(snapshot)) == snapshot
 
 
-def test_nothing_that_the_first_release_said_is_lost_or_changed_on_its_way_through_this_one() -> None:
-    first = bytes.fromhex(msgspec.json.decode((GOLDEN / "frame.json").read_bytes())["hex"])
-    first_topic, _, first_body = first.partition(b"\0")
-    topic, _, body = wire.encode(wire.decode(first)).partition(b"\0")
+def first_frame() -> bytes:
+    return bytes.fromhex(msgspec.json.decode((GOLDEN / "frame.json").read_bytes())["hex"])
+
+
+EARLIER = [("first", 0, first_frame())]
+EARLIER += [(path.stem, place, frame) for path in recordings() for place, frame in enumerate(frames_in(path))]
+
+
+@pytest.mark.parametrize("frame", [pytest.param(frame, id=f"{name}, {place}") for name, place, frame in EARLIER])
+def test_nothing_that_an_earlier_version_said_is_lost_or_changed_on_its_way_through_this_one(frame: bytes) -> None:
+    first_topic, _, first_body = frame.partition(b"\0")
+    topic, _, body = wire.encode(wire.decode(frame)).partition(b"\0")
     assert topic == first_topic == b"gpu.snapshot.v1.node-1"
     assert has_all_of(msgspec.msgpack.decode(body), msgspec.msgpack.decode(first_body))
+
+
+def test_the_recording_of_this_version_has_all_that_it_can_say(tmp_path: Path) -> None:
+    recorder = Recorder(str(tmp_path / "recording"))
+    for second, snapshot in enumerate(snapshots()):
+        recorder.write(Recorded(float(second), snapshot))
+    recorder.close()
+    assert_golden(f"feed-{VERSION}.recording", (tmp_path / "recording").read_bytes())
 
 
 def test_keys_of_a_newer_release_are_ignored() -> None:
@@ -84,6 +106,28 @@ def test_keys_of_a_newer_release_are_ignored() -> None:
     snapshot = wire.decode(frame)
     assert snapshot.source.state == "ok"
     assert [gpu.index for gpu in snapshot.gpus] == [0]
+
+
+def test_a_state_that_only_a_newer_release_knows_is_the_most_careful_of_ours_and_the_error_says_so() -> None:
+    said = "'resetting' is a state that only a newer version knows"
+    newer = [GPU | {"state": "resetting", "power_draw_watts": 7.0}, GPU | {"index": 1}]
+    snapshot = wire.decode(
+        make_frame(source={"state": "resetting", "error": "wait", "driver_version": "9"}, gpus=newer)
+    )
+    assert snapshot.source == Source(state="unavailable", error=f"{said}: wait", driver_version="9")
+    assert snapshot.gpus == [
+        Gpu(index=0, uuid=None, name=None, state="unknown", error=said, power_draw_watts=7.0),
+        Gpu(index=1, uuid=None, name=None),
+    ]
+    assert [type(part) for part in (snapshot, snapshot.source, *snapshot.gpus)] == [Snapshot, Source, Gpu, Gpu]
+
+
+def test_names_and_reasons_that_only_a_newer_release_knows_are_passed_on() -> None:
+    process = {"pid": 1, "kind": "mps"}
+    newer = {"processes": [process], "clock_event_reasons": ["moon"], "unavailable": {"moon_phase": "eclipsed"}}
+    (gpu,) = wire.decode(make_frame(gpus=[GPU | newer])).gpus
+    assert (gpu.processes, gpu.clock_event_reasons) == ([Process(pid=1, kind="mps")], ["moon"])
+    assert gpu.unavailable == {"moon_phase": "eclipsed"}
 
 
 def test_what_an_older_release_did_not_know_has_its_default() -> None:
@@ -122,7 +166,9 @@ def test_a_snapshot_without_one_of_its_keys_is_refused_by_name(key: str) -> None
         ({"interval_seconds": float("inf")}, "interval_seconds"),
         ({"duration_seconds": float("-inf")}, "duration_seconds"),
         ({"source": None}, "source"),
-        ({"source": {"state": "asleep"}}, "source.state"),
+        ({"source": {"state": 1}}, "source.state"),
+        ({"source": {"state": "asleep", "error": 1}}, "source.error"),
+        ({"gpus": [GPU | {"state": None}]}, r"gpus\[0\].state"),
         ({"gpus": {}}, "gpus"),
         ({"gpus": [None]}, r"gpus\[0\]"),
         ({"gpus": [GPU] * (wire.MAX_GPUS + 1)}, "gpus: 257 are more than 256"),
@@ -194,12 +240,11 @@ def test_one_odd_reading_does_not_cost_the_snapshot(reading: str, value: float) 
     assert getattr(snapshot.gpus[0], reading) == value
 
 
-@pytest.mark.parametrize("changes", [{"host": "x" * 2**20}, {"source": {"state": "\nforged line" * 2**16}}])
-def test_what_a_peer_writes_does_not_flood_the_log(changes: dict[str, Any]) -> None:
+def test_what_a_peer_writes_does_not_flood_the_log() -> None:
     with pytest.raises(wire.WireError) as refused:
-        wire.decode(make_frame(**changes))
-    assert len(str(refused.value)) < 500
-    assert "\n" not in str(refused.value)
+        wire.decode(make_frame(host="\nforged line" * 2**16))
+    told = (str(refused.value), wire.decode(make_frame(source={"state": "\nforged line" * 2**16})).source.error or "")
+    assert [text for text in told if len(text) > 500 or "\n" in text] == []
 
 
 def test_as_many_gpus_as_may_be_are_read_from_a_message_as_large_as_may_be() -> None:
