@@ -68,11 +68,6 @@ class History:
         """The number of the snapshot that was added last, whether or not it is still kept; 0: none ever was."""
         return self._latest_arrival
 
-    @property
-    def first_arrival(self) -> int | None:
-        """The least number of a snapshot that is kept; None: none is."""
-        return min((blocks[0].arrivals[0] for blocks in self._hosts.values()), default=None)
-
     def add(self, snapshot: Snapshot, sealed_at: float) -> int:
         """Keep a snapshot that is news and was sealed at that moment of the monotonic clock, drop what must go for it,
         and return its number. One that is larger than all memory there may be is not kept."""

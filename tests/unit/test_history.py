@@ -46,6 +46,11 @@ def numbers(kept: Iterable[Kept]) -> list[int]:
     return [one.arrival for one in kept]
 
 
+def first(history: History) -> int | None:
+    """Return the number of the first snapshot that is kept; None: none is."""
+    return next((kept.arrival for kept in history.after(0)), None)
+
+
 def heard(history: History, arrival: int = 0) -> list[tuple[str, int]]:
     """Return host and sequence number of all that arrived after that."""
     return [(kept.snapshot.host, kept.snapshot.sequence) for kept in history.after(arrival)]
@@ -93,7 +98,7 @@ def test_snapshots_come_back_from_full_blocks_as_from_the_open_one() -> None:
 
 def test_a_history_without_snapshots_has_nothing_to_tell() -> None:
     history = make_history()
-    assert (history.latest_arrival, history.first_arrival, history.size_bytes) == (0, None, 0)
+    assert (history.latest_arrival, first(history), history.size_bytes) == (0, None, 0)
     assert next(history.after(0), None) is None
     assert history.arrival_of("0123456789abcdef", 0) is None
 
@@ -102,7 +107,7 @@ def test_arrivals_are_counted_over_all_hosts() -> None:
     history = make_history(make_snapshot(host="b"), make_snapshot(host="a"), make_snapshot(host="b", sequence=1))
     assert heard(history) == [("b", 0), ("a", 0), ("b", 1)]
     assert heard(history, 1) == [("a", 0), ("b", 1)]
-    assert (history.first_arrival, history.latest_arrival) == (1, 3)
+    assert (first(history), history.latest_arrival) == (1, 3)
 
 
 def test_the_next_after_the_latest_is_not_there_yet() -> None:
@@ -149,7 +154,7 @@ def test_the_replay_tells_by_the_next_number_how_many_were_dropped_meanwhile() -
     assert numbers([next(replay), next(replay)]) == [1, 2]
     history.forget(now=29.5)
     assert next(replay).arrival == 11
-    assert history.first_arrival == 11
+    assert first(history) == 11
 
 
 def test_the_replay_ends_when_all_was_dropped() -> None:
@@ -158,7 +163,7 @@ def test_the_replay_ends_when_all_was_dropped() -> None:
     next(replay)
     history.forget(now=1e6)
     assert list(replay) == []
-    assert (history.first_arrival, history.latest_arrival, history.size_bytes) == (None, 3, 0)
+    assert (first(history), history.latest_arrival, history.size_bytes) == (None, 3, 0)
     history.add(make_snapshot(), 1e6)
     assert numbers(history.after(1)) == [4]
 
@@ -195,7 +200,7 @@ def test_other_gpus_another_order_or_another_run_begin_anew_and_nothing_is_mixed
 def test_what_is_too_old_goes_when_something_is_added() -> None:
     history = make_history(*run_of(MOST_SNAPSHOTS), seconds=1000.0)
     history.add(make_snapshot(host="other"), 1000.0 + MOST_SNAPSHOTS - 1)
-    assert history.first_arrival == 1
+    assert first(history) == 1
     history.add(make_snapshot(host="other", sequence=1), 1000.5 + MOST_SNAPSHOTS - 1)
     assert heard(history) == [("other", 0), ("other", 1)]
 
@@ -204,7 +209,7 @@ def test_what_is_too_old_goes_when_something_is_asked() -> None:
     history = make_history(make_snapshot(), seconds=10.0)
     assert history.select(HistoryQuery(), now=10.0).body().timestamps
     assert not history.select(HistoryQuery(), now=10.5).body().timestamps
-    assert history.first_arrival is None
+    assert first(history) is None
 
 
 def test_a_host_that_speaks_seldom_keeps_no_more_than_half_as_long_again() -> None:
@@ -245,7 +250,7 @@ def test_a_snapshot_larger_than_all_memory_is_not_kept() -> None:
 
 def test_without_memory_nothing_is_kept_and_yet_counted() -> None:
     history = make_history(*run_of(3), megabytes=0.0)
-    assert (history.latest_arrival, history.first_arrival, history.size_bytes) == (3, None, 0)
+    assert (history.latest_arrival, first(history), history.size_bytes) == (3, None, 0)
 
 
 def test_no_memory_is_left_in_the_books_when_all_has_gone() -> None:
