@@ -100,7 +100,7 @@ class Subscriber:
                 now = self._now()
                 self._lookout.look(now)
                 for link in self._links.values():
-                    link.renew_if_overdue(now)
+                    self._look_after(link, now)
                 await asyncio.sleep(LOOK_SECONDS)
 
     def close(self) -> None:
@@ -134,14 +134,22 @@ class Subscriber:
             event = _EVENTS[told["event"]]
             # What libzmq was about to do when it was told to rest, it does not do.
             if not link.rests and link.contact.note(event, now):
-                self._log_contact(link.feed.endpoint, link.contact, now)
+                self._log_contact(link, now)
             if event == "wrong_protocol":
                 link.rest()
             await asyncio.sleep(0)
 
-    def _log_contact(self, endpoint: str, contact: Contact, now: float) -> None:
-        if times := self._said.count(f"{contact.state} {endpoint}", now):
-            told = contact.told(now)
+    def _look_after(self, link: "_Link", now: float) -> None:
+        before = link.contact.state
+        link.renew_if_overdue(now)
+        # What could not be said when it came about, for it had just been said before, is said now if it still holds.
+        if link.contact.state != link.logged:
+            self._log_contact(link, now, times=int(link.contact.state != before))
+
+    def _log_contact(self, link: "_Link", now: float, times: int = 1) -> None:
+        endpoint, told = link.feed.endpoint, link.contact.told(now)
+        if times := self._said.count(f"{told.state} {endpoint}", now, times):
+            link.logged = told.state
             level = logging.INFO if told.state in ("connected", "refused") else logging.WARNING
             more = f" ({times - 1} more since the last such line)" if times > 1 else ""
             words = told.state.replace("_", " ")
@@ -160,6 +168,7 @@ class _Link:
     def __init__(self, context: zmq.asyncio.Context, feed: Feed, secret_key: bytes | None, now: float) -> None:
         self.feed = feed
         self.contact = Contact(now)
+        self.logged = self.contact.state
         self.rests = False
         self.tasks: list[asyncio.Task[None]] = []
         self.socket = context.socket(zmq.SUB)

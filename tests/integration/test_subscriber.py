@@ -203,6 +203,29 @@ def test_garbage_is_logged_at_most_once_a_minute_with_how_much_there_was(caplog:
     assert all(line.startswith("dropped a message from tcp://127.0.0.1:") for line in lines)
 
 
+def test_the_log_ends_with_how_the_way_is_however_often_that_changed(caplog: pytest.LogCaptureFixture) -> None:
+    async def story(heard: Heard, feed: Feed) -> None:
+        for _ in range(3):
+            await heard.until_contact("connected")
+            feed.stop()
+            await heard.until_contact("lost")
+            feed.start()
+        await heard.until_contact("connected")
+        assert [line.partition(": ")[2].partition(":")[0] for line in lines()] == ["connected", "lost"]
+        heard.now = SELDOM_SECONDS
+        while len(lines()) < 3:
+            await asyncio.sleep(0.01)
+        assert lines()[-1] == f"{feed.endpoint}: connected (2 more since the last such line)"
+        await asyncio.sleep(2 * LOOK_SECONDS)
+        assert len(lines()) == 3
+
+    def lines() -> list[str]:
+        return [record.getMessage() for record in caplog.records if " to " not in record.getMessage()]
+
+    with caplog.at_level(logging.INFO, "api.subscriber"):
+        hear(story)
+
+
 @pytest.mark.parametrize("flood", [frame(0), GARBAGE])
 def test_a_flood_lets_others_have_their_turn_after_every_message(flood: bytes) -> None:
     async def story(heard: Heard, feed: Feed) -> None:
