@@ -17,11 +17,13 @@ from common.version import VERSION
 _SCHEMAS = "#/components/schemas/"
 _ERROR_HEADERS: dict[int, tuple[str, ...]] = {
     HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate",),
+    HTTPStatus.METHOD_NOT_ALLOWED: ("Allow",),
     HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After",),
 }
 EVERYWHERE = (
     (400, "bad_parameter"),
     (400, "bad_host"),
+    (405, "method_not_allowed"),
     (413, "body_too_large"),
     (431, "headers_too_large"),
     (500, "internal_error"),
@@ -31,6 +33,7 @@ EVERYWHERE = (
 _TEXT = {"type": "string"}
 _HEADERS = {
     "Age": {"description": "Seconds since the oldest sample shown was finished.", "schema": {"type": "integer"}},
+    "Allow": {"description": "The methods that the path knows.", "schema": _TEXT},
     "ETag": {"description": "Weak, to be sent back as If-None-Match.", "schema": _TEXT},
     "Retry-After": {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}},
     "WWW-Authenticate": {"description": "That a bearer token is needed (RFC 6750).", "schema": _TEXT},

@@ -33,6 +33,13 @@ def test_every_route_is_described_with_its_parameters_and_its_errors() -> None:
         assert ("401" in told["responses"]) == ("security" in told) == (not route.is_open)
 
 
+def test_every_route_says_what_other_methods_are_answered_with() -> None:
+    for told in document(needs_token=False)["paths"].values():
+        refused = told["get"]["responses"]["405"]
+        assert refused["description"] == "Method Not Allowed: method_not_allowed."
+        assert list(refused["headers"]) == ["Allow"]
+
+
 def test_where_nobody_needs_a_token_none_is_spoken_of() -> None:
     assert "401" not in msgspec.json.encode(document(needs_token=False)).decode()
 
