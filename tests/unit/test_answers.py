@@ -9,7 +9,7 @@ import pytest
 from api.answer import Answer
 from api.answers import Answers
 from api.cache import Cache
-from api.routes import METRICS_PATH
+from api.routes import METRICS_PATH, ROUTES, STREAM_PATH, Route
 from common.snapshot import Snapshot
 from tests.builders import (
     ENDPOINT,
@@ -79,6 +79,14 @@ def test_head_is_get_without_the_body(path: str, cache: Cache) -> None:
     got, headed = (ask(make_answers(cache), path, method=method) for method in ("GET", "HEAD"))
     assert (headed.status, headed.headers, headed.body) == (got.status, got.headers, b"")
     assert header(headed, "Content-Length") == str(len(got.body))
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in ROUTES if route.path != STREAM_PATH], ids=lambda route: route.path
+)
+def test_a_success_has_a_tag_where_the_route_table_says_so_and_only_there(route: Route) -> None:
+    answer = ask(healthy(), route.path.replace("{uuid}", make_gpu().uuid or ""))
+    assert (answer.status, header(answer, "ETag") is not None) == (200, route.is_tagged)
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -282,6 +282,12 @@ def test_every_relative_link_leads_somewhere(path: str) -> None:
         assert not fragment or fragment in map(_anchor, headings), fragment
 
 
+@pytest.mark.parametrize("path", ["README.md", "common/README.md", "deploy/README.md"])
+def test_prose_fits_in_lines_of_120_characters(path: str) -> None:
+    prose = re.sub(r"(?ms)^ *```.*?^ *```$", "", (ROOT / path).read_text())
+    assert [line for line in prose.splitlines() if len(line) > 120 and not line.startswith("|")] == []
+
+
 def test_every_room_that_the_readme_names_exists() -> None:
     named = set(re.findall(r"`((?:api|collector|common|tests|deploy)/[\w/.]*)`", README))
     assert len(named) > 5
