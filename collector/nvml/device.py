@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from collector.nvml import codes
+from collector.nvml.identity import identify
 from collector.nvml.library import CallError, Library
 from collector.nvml.parts import Parts
 from collector.nvml.plan import ASK_AGAIN_SECONDS, PROCESSES, Memory, Plan, Planner, Silence, Take, readings
@@ -43,6 +44,8 @@ class Device:
 
     def __init__(self, library: Library, asked: Asked, identity: Gpu, handle: Any, fault: int = 0) -> None:
         self.identity = identity
+        self.untold: frozenset[str] = frozenset()
+        """The fields of its identity that it did not tell for a cause that may pass."""
         self.handle = handle
         """None where NVML gave none; `fault` is its error then."""
         self.fault = fault
@@ -67,6 +70,16 @@ class Device:
     def key(self) -> str:
         """What it is known by: its uuid, or its index as long as it has not told."""
         return self.identity.uuid or f"index {self.identity.index}"
+
+    def identify_further(self) -> None:
+        """Ask again who it is, as far as it did not tell for a cause that may have passed.
+
+        Raises:
+            CallError: with a code about the source.
+        """
+        if self.untold and not self.failed_with:
+            self.identity, self.untold = identify(self._library, self.identity, self.handle, self.untold)
+            self._steady_until = -inf
 
     def listen(self, listener: Listener, now: float) -> None:
         """Hear this GPU's XID errors from now on, if it can be heard."""

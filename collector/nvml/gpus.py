@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any
 
+import msgspec
+
 from collector.nvml import codes, identity
 from collector.nvml.device import Asked, Device
 from collector.nvml.library import CallError, Library
@@ -78,8 +80,13 @@ class Gpus:
         uuid = identity.uuid(self._library, index, handle)
         known = self._devices.get(uuid or "")
         if known is not None and known.identity.index == index and _is_same(known.handle, handle):
+            known.identify_further()
             return known
-        return Device(self._library, self._asked, identity.identify(self._library, index, handle, uuid), handle)
+        place = msgspec.structs.replace(identity.unidentified(index), uuid=uuid)
+        found, untold = identity.identify(self._library, place, handle, identity.ASKS)
+        device = Device(self._library, self._asked, found, handle)
+        device.untold = untold
+        return device
 
     def _gone(self, found: list[Device]) -> list[Device]:
         """Return the known GPUs that are not found, as lost; one that was found but would not say who it is takes the

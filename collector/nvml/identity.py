@@ -1,8 +1,10 @@
 """Who a GPU is: what does not change as long as its driver stays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ctypes import c_int, c_uint
 from typing import Any, TypeVar
+
+import msgspec
 
 from collector.nvml import codes
 from collector.nvml.library import CallError, Library, decoded
@@ -10,6 +12,7 @@ from collector.nvml.structs import PciInfo
 from common.gpu import Gpu
 
 Told = TypeVar("Told")
+Ask = Callable[[Library, int, Any], Any]
 
 _ARCHITECTURES = {  # nvmlDeviceArchitecture_t
     2: "Kepler",
@@ -34,31 +37,23 @@ def uuid(library: Library, index: int, handle: Any) -> str | None:
     return told(lambda: library.text("nvmlDeviceGetUUID", index, handle))
 
 
-def identify(library: Library, index: int, handle: Any, known_as: str | None) -> Gpu:
-    """Return all that a GPU tells of who it is; `known_as` is its uuid.
+def identify(library: Library, known: Gpu, handle: Any, fields: Iterable[str]) -> tuple[Gpu, frozenset[str]]:
+    """Return a GPU with what it tells of these fields, and those that it did not tell for a cause that may pass.
 
     Raises:
         CallError: with a code about the source.
     """
-
-    def text(function: str) -> str | None:
-        return told(lambda: library.text(function, index, handle))
-
-    def number(function: str, *outputs: Callable[[], Any]) -> Any:
-        return told(lambda: library.enter(function, index, handle, outputs=outputs))
-
-    capability = number("nvmlDeviceGetCudaComputeCapability", c_int, c_int)
-    return Gpu(
-        index=index,
-        uuid=known_as,
-        name=text("nvmlDeviceGetName"),
-        pci_bus_id=_bus_id(library, index, handle),
-        serial=text("nvmlDeviceGetSerial"),
-        minor_number=told(lambda: library.call("nvmlDeviceGetMinorNumber", index, handle)),
-        architecture=_ARCHITECTURES.get(number("nvmlDeviceGetArchitecture", c_uint)),
-        cuda_compute_capability=None if capability is None else "{}.{}".format(*capability),
-        vbios_version=text("nvmlDeviceGetVbiosVersion"),
-    )
+    answers: dict[str, Any] = {}
+    untold = set()
+    for name in fields:
+        try:
+            answers[name] = ASKS[name](library, known.index, handle)
+        except CallError as error:
+            if error.code in codes.ABOUT_THE_SOURCE:
+                raise
+            if error.code not in codes.LASTING:
+                untold.add(name)
+    return msgspec.structs.replace(known, **answers), frozenset(untold)
 
 
 def told(ask: Callable[[], Told]) -> Told | None:
@@ -75,13 +70,41 @@ def told(ask: Callable[[], Told]) -> Told | None:
         return None
 
 
-def _bus_id(library: Library, index: int, handle: Any) -> str | None:
+def _text(function: str) -> Ask:
+    return lambda library, index, handle: library.text(function, index, handle)
+
+
+def _bus_id(library: Library, index: int, handle: Any) -> str:
     """Return the PCI bus id with a domain of eight digits, in lower case, whatever the driver's age."""
     info = told(lambda: library.enter("nvmlDeviceGetPciInfo_v3", index, handle, outputs=(PciInfo,)))
     if info is not None:
         return decoded(info.bus_id).lower()
-    info = told(lambda: library.call("nvmlDeviceGetPciInfo", index, handle))
-    if info is None:
-        return None
-    domain, colon, rest = decoded(info.busId).lower().partition(":")
+    older = library.call("nvmlDeviceGetPciInfo", index, handle)
+    domain, colon, rest = decoded(older.busId).lower().partition(":")
     return f"{domain:0>8}{colon}{rest}"
+
+
+def _minor_number(library: Library, index: int, handle: Any) -> int:
+    return int(library.call("nvmlDeviceGetMinorNumber", index, handle))
+
+
+def _architecture(library: Library, index: int, handle: Any) -> str | None:
+    number = library.enter("nvmlDeviceGetArchitecture", index, handle, outputs=(c_uint,))
+    return _ARCHITECTURES.get(number)
+
+
+def _compute_capability(library: Library, index: int, handle: Any) -> str:
+    major, minor = library.enter("nvmlDeviceGetCudaComputeCapability", index, handle, outputs=(c_int, c_int))
+    return f"{major}.{minor}"
+
+
+ASKS: dict[str, Ask] = {
+    "name": _text("nvmlDeviceGetName"),
+    "pci_bus_id": _bus_id,
+    "serial": _text("nvmlDeviceGetSerial"),
+    "minor_number": _minor_number,
+    "architecture": _architecture,
+    "cuda_compute_capability": _compute_capability,
+    "vbios_version": _text("nvmlDeviceGetVbiosVersion"),
+}
+"""How each field is asked for that says who a GPU is, but for its place and its uuid."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from collector.nvml.gpus import DISCOVER_SECONDS
 from collector.nvml.source import Nvml
 from common.gpu import Gpu
 from tests.builders import NOT_COLLECTED
@@ -51,6 +52,66 @@ def test_what_a_gpu_will_not_say_of_itself_is_none_and_the_rest_is_told(
     assert {name: getattr(gpu, name) for name in told} == told
     assert getattr(gpu, field) is None
     assert gpu.unavailable == NOT_COLLECTED
+
+
+TELLS = [
+    "nvmlDeviceGetName",
+    "nvmlDeviceGetPciInfo_v3",
+    "nvmlDeviceGetSerial",
+    "nvmlDeviceGetMinorNumber",
+    "nvmlDeviceGetArchitecture",
+    "nvmlDeviceGetCudaComputeCapability",
+    "nvmlDeviceGetVbiosVersion",
+]
+
+
+def test_what_a_gpu_did_not_say_of_itself_for_a_passing_cause_is_asked_again_when_the_gpus_are_listed(
+    fake: FakeNvml,
+) -> None:
+    seconds = 0.0
+    nvml = Nvml(now=lambda: seconds)
+    for call in (*TELLS, "nvmlDeviceGetPciInfo"):
+        fake.fail(call, 999, gpu=0)
+    dumb, other = nvml.sample()
+    fake.heal()
+    assert set(identity(dumb)) == {0, dumb.uuid, None}
+    assert identity(nvml.sample()[0]) == identity(dumb)
+    seconds = DISCOVER_SECONDS
+    fake.calls.clear()
+    whole, same = nvml.sample()
+    assert identity(whole)[2:5] == ("NVIDIA Stand-In", "00000000:01:00.0", "1650122100001")
+    assert None not in identity(whole)
+    assert identity(same) == identity(other)
+    assert sorted(call for call in fake.calls if call[0] in TELLS) == sorted((call, 0) for call in TELLS)
+    seconds = 2 * DISCOVER_SECONDS
+    fake.calls.clear()
+    assert identity(nvml.sample()[0]) == identity(whole)
+    assert [call for call in fake.calls if call[0] in TELLS] == []
+
+
+@pytest.mark.parametrize("code", [3, 4, 13])
+def test_what_a_gpu_has_not_got_to_say_of_itself_is_not_asked_again(fake: FakeNvml, code: int) -> None:
+    seconds = 0.0
+    nvml = Nvml(now=lambda: seconds)
+    fake.fail("nvmlDeviceGetSerial", code)
+    nvml.sample()
+    fake.heal()
+    seconds = DISCOVER_SECONDS
+    assert [gpu.serial for gpu in nvml.sample()] == [None, None]
+
+
+def test_a_gpu_that_is_lost_is_not_asked_who_it_is(fake: FakeNvml) -> None:
+    seconds = 0.0
+    nvml = Nvml(now=lambda: seconds)
+    fake.fail("nvmlDeviceGetSerial", 999)
+    nvml.sample()
+    fake.lose(0)
+    nvml.sample()
+    seconds = DISCOVER_SECONDS
+    fake.calls.clear()
+    assert nvml.sample()[0].state == "lost"
+    assert ("nvmlDeviceGetSerial", 0) not in fake.calls
+    assert ("nvmlDeviceGetSerial", 1) in fake.calls
 
 
 @pytest.mark.parametrize(
