@@ -7,10 +7,14 @@ if sys.platform != "win32":
     import resource
 
 
+SELECT_SOCKETS = 512
+"""What Python's select() can watch on Windows, where the event loop must be one that uses it."""
+
+
 def allow(wanted: int) -> float:
     """Raise the soft limit to so many where it is lower, as far as the hard one admits, and return the limit."""
-    if sys.platform == "win32":  # where there is none of this kind
-        return math.inf
+    if sys.platform == "win32":  # where there is none of this kind, but another
+        return SELECT_SOCKETS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return math.inf if soft == resource.RLIM_INFINITY else soft

@@ -69,7 +69,8 @@ def _refuse_existing(paths: Sequence[Path]) -> None:
 def _write(path: Path, key: bytes, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)
+        if sys.platform != "win32":  # which knows no such modes
+            os.fchmod(descriptor, mode)
         file.write(key + b"\n")
 
 

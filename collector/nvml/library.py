@@ -6,8 +6,9 @@ counted and timed, and while it runs it can be seen from outside, because any of
 
 import ctypes
 import logging
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,18 +20,25 @@ from common.snapshot import SlowestCall
 
 _log = logging.getLogger(__name__)
 
-_WINDOWS_PLACES = (Path(r"C:\Windows\System32\nvml.dll"),)  # where drivers of today put it
-_LINUX_PLACES = tuple(
-    Path(directory) / "libnvidia-ml.so.1"
-    for directory in (
-        "/usr/local/nvidia/lib64",  # Kubernetes hosts that mount the driver there
-        "/run/opengl-driver/lib",  # NixOS
-        "/usr/lib/wsl/lib",  # Windows Subsystem for Linux
-        "/usr/lib64/nvidia",
-    )
+_LINUX_DIRECTORIES = (
+    "/usr/local/nvidia/lib64",  # Kubernetes hosts that mount the driver there
+    "/run/opengl-driver/lib",  # NixOS
+    "/usr/lib/wsl/lib",  # Windows Subsystem for Linux
+    "/usr/lib64/nvidia",
 )
-OTHER_PLACES = _WINDOWS_PLACES if sys.platform == "win32" else _LINUX_PLACES
-"""Where the library may be when the binding does not find it."""
+
+
+def other_places(platform: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return where the library may be when the binding does not find it, by `sys.platform` and the environment."""
+    if platform != "win32":
+        return tuple(f"{directory}/libnvidia-ml.so.1" for directory in _LINUX_DIRECTORIES)
+    system = environ.get("SystemRoot", r"C:\Windows")
+    programs = environ.get("ProgramFiles", r"C:\Program Files")
+    # The first is where drivers of today put it, the second where those did that the first binding was made for.
+    return rf"{system}\System32\nvml.dll", rf"{programs}\NVIDIA Corporation\NVSMI\nvml.dll"
+
+
+OTHER_PLACES = tuple(map(Path, other_places(sys.platform, os.environ)))
 
 
 class CallError(Exception):

@@ -270,7 +270,7 @@ def test_env_example_has_nothing_but_comments() -> None:
     assert [line for line in ENVIRONMENT.splitlines() if line and not line.startswith("#")] == []
 
 
-@pytest.mark.parametrize("path", ["README.md", "common/README.md"])
+@pytest.mark.parametrize("path", ["README.md", "common/README.md", "deploy/README.md"])
 def test_every_relative_link_leads_somewhere(path: str) -> None:
     here = ROOT / path
     links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", here.read_text())
