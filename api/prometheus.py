@@ -18,7 +18,7 @@ from api.reports import Report
 from api.scraping.dcgm import dcgm_families
 from api.scraping.families import Family, Series, Told, of_unit
 from api.scraping.gpus import gpu_families
-from api.scraping.hosts import host_families
+from api.scraping.hosts import feed_families, host_families
 
 
 class Exposition(NamedTuple):
@@ -66,6 +66,11 @@ def exposition(reports: Sequence[Report], own: Own, accept: str) -> Exposition:
     """Return every host, GPU and endpoint, and the API's own cost, in this project's names and base units: as
     OpenMetrics where the Accept header asks for that, else as Prometheus's text."""
     return _written(chain(gpu_families(reports), host_families(reports), _own_families(own)), accept)
+
+
+def api_exposition(reports: Sequence[Report], own: Own, accept: str) -> Exposition:
+    """Return every endpoint and the API's own cost, as `exposition` has them, without hosts and GPUs."""
+    return _written(chain(feed_families(reports), _own_families(own)), accept)
 
 
 def dcgm_exposition(reports: Sequence[Report], accept: str) -> Exposition:

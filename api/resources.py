@@ -21,7 +21,7 @@ from api.responses.gpus import gpu_body, gpus_body
 from api.responses.hosts import hosts_body
 from api.responses.metrics import metrics_body
 from api.responses.targets import targets
-from api.scraping.scrapes import LATE_SECONDS, MAX_HOSTS_MERGED, Scrape, Scrapes
+from api.scraping.scrapes import LATE_SECONDS, MAX_HOSTS_MERGED, Part, Scrapes
 from api.selection import Chosen, NotFresh, Selection, select, unready
 from api.wanted import EVERYTHING, Wanted
 from common.gpu import Gpu
@@ -49,6 +49,9 @@ class Asked(NamedTuple):
     headers: Mapping[str, str]
     now: float
     segment: str = ""
+
+
+_Answering = Callable[[Asked], Answer | Later]
 
 
 class Resources:
@@ -111,23 +114,29 @@ class Resources:
         return Follow(asked.headers.get("Last-Event-ID"), self._host(asked), list(_STREAM_HEADERS))
 
     def metrics(self, asked: Asked) -> Answer | Later:
-        """Answer a scrape."""
+        """Answer a scrape of hosts."""
         host = self._host(asked)
         if host is None and len(self._cache.hosts) > MAX_HOSTS_MERGED:
             said = f"host: needed, for more than {MAX_HOSTS_MERGED} hosts are known; scrape each by itself, ?host=NAME"
             raise Refusal(refusal(400, "too_many_hosts", said))
-        is_dcgm = asked.values.get("dialect") == "dcgm"
-        scrape = self._scrapes.get(host, is_dcgm=is_dcgm, accept=asked.headers.get("Accept", ""), now=asked.now)
-        if scrape.content is None:
-            return Later(scrape.make, partial(self._scraped, scrape, asked))
-        return _told(scrape.content, asked.headers, "Accept, Accept-Encoding")
+        return self._scrape(asked.values.get("dialect", "all"), host, asked, self.metrics)
 
-    def _scraped(self, scrape: Scrape, asked: Asked, content: Content, now: float) -> Answer | Later:
-        """Answer with what was written, unless that waited for too long for its turn."""
-        scrape.content = content
-        if now > scrape.made_at + LATE_SECONDS:
-            return self.metrics(asked._replace(now=now))
-        return _told(content, asked.headers, "Accept, Accept-Encoding")
+    def api_metrics(self, asked: Asked) -> Answer | Later:
+        """Answer a scrape of the API and its endpoints."""
+        return self._scrape("api", None, asked, self.api_metrics)
+
+    def _scrape(self, part: Part, host: str | None, asked: Asked, again: _Answering) -> Answer | Later:
+        """Answer with what was written, or with what is to be: if that waits for too long for its turn, `again`."""
+        scrape = self._scrapes.get(part, host, asked.headers.get("Accept", ""), asked.now)
+        if scrape.content is not None:
+            return _scraped(scrape.content, asked)
+
+        def then(content: Content, now: float) -> Answer | Later:
+            scrape.content = content
+            is_old = now > scrape.made_at + LATE_SECONDS
+            return again(asked._replace(now=now)) if is_old else _scraped(content, asked)
+
+        return Later(scrape.make, then)
 
     def openapi(self, asked: Asked) -> Answer:
         """Answer what the API can be asked."""
@@ -215,6 +224,10 @@ def _series(selected: Selected) -> Content:
         return json_content(selected.body()).finish()
     except TooMuch as error:
         raise Refusal(refusal(400, "too_much", str(error))) from None
+
+
+def _scraped(content: Content, asked: Asked) -> Answer:
+    return _told(content, asked.headers, "Accept, Accept-Encoding")
 
 
 def _told(content: Content, headers: Mapping[str, str], vary: str = "Accept-Encoding") -> Answer:

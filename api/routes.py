@@ -121,6 +121,14 @@ ROUTES = (
         codes=(_HOST, (400, "too_many_hosts"), _BUSY),
         is_tagged=True,
     ),
+    Route(
+        "/metrics/api",
+        Resources.api_metrics,
+        "The same of the API and its endpoints alone, without hosts: however many those are.",
+        media=("text/plain", "application/openmetrics-text"),
+        codes=(_BUSY,),
+        is_tagged=True,
+    ),
     Route("/openapi.json", Resources.openapi, "This description.", is_tagged=True),
     Route("/healthz", Resources.healthz, "Whether this process answers.", body=StatusBody, is_open=True),
     Route(

@@ -8,6 +8,7 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
+from api.contact import Contact
 from api.prometheus import Exposition, Own, exposition
 from api.reports import Report, reports
 from common.gpu import NUMERIC, READINGS, Gpu, MigInstance, Process, Xid, XidErrors
@@ -69,11 +70,15 @@ def of_one_gpu(**overrides: Any) -> list[Report]:
 
 
 def every_case() -> list[Report]:
-    """Return a whole host, one that lost a GPU, one without a driver, a stale one, and an endpoint that is silent.
+    """Return a whole host, one that lost a GPU, one without a driver, a stale one, and an endpoint that is silent, for
+    it does not let us in.
 
     No number has eleven digits: releases of prometheus_client before 0.26 write the exponent of such with a zero more.
     """
-    cache = make_cache(make_snapshot(host="stale-1"), endpoints=(ENDPOINT, "tcp://silent:8481"))
+    ways = {ENDPOINT: Contact(0.0), "tcp://silent:8481": Contact(0.0)}
+    ways[ENDPOINT].note("open", 0.0)
+    ways["tcp://silent:8481"].note("rejected", 0.0)
+    cache = make_cache(make_snapshot(host="stale-1"), endpoints=tuple(ways), contacts=ways)
     cache.reject(ENDPOINT)
     for snapshot in (
         make_snapshot(gpus=[make_whole_gpu()]),

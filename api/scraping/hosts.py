@@ -7,6 +7,7 @@ readings and are left out with them.
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, get_args
 
+from api.contact import ContactState
 from api.reports import HostState, Report
 from api.scraping.families import Family, Series, Told, of_unit, seconds
 from common.snapshot import Snapshot
@@ -74,13 +75,20 @@ _SLOWEST = of_unit(
     "gpu_host_slowest_call_seconds", "gauge", "Time of the latest sample's slowest NVML call, by its name"
 )
 _FEED_UP = Family("gpu_feed_up", "gauge", "1 where the endpoint gives some host's fresh snapshots, else 0")
+_FEED_HOSTS = Family("gpu_feed_hosts", "gauge", "Hosts that were heard from the endpoint, fresh or not")
+_CONNECTION = Family(
+    "gpu_feed_connection",
+    "gauge",
+    "1 for how the way to the endpoint is, 0 for the rest: connecting, connected, refused (nobody listens), "
+    "rejected (our key is not known there), wrong_protocol (no collector, or other keys), lost",
+)
 _REJECTED = Family("gpu_feed_messages_rejected", "counter", "Messages of the endpoint that were no snapshot")
 
 
 def host_families(reports: Iterable[Report]) -> Iterator[Told]:
     """Return every family of hosts and endpoints; of a host that is there twice, the first report only."""
     reports = list(reports)
-    yield from _feed(reports)
+    yield from feed_families(reports)
     hosts = _hosts(reports)
     fresh = [(report, snapshot) for report, snapshot in hosts if report.is_fresh]
     yield (
@@ -121,12 +129,25 @@ def _slowest(snapshots: Iterable[Snapshot]) -> Iterator[Series]:
             yield {"function": call.function, "host": snapshot.host}, call.seconds
 
 
-def _feed(reports: Iterable[Report]) -> Iterator[Told]:
-    """Several hosts can share an endpoint, and each of their reports tells what was rejected there."""
-    up: dict[str, bool] = {}
-    rejected: dict[str, int] = {}
+def feed_families(reports: Iterable[Report]) -> Iterator[Told]:
+    """Return the families of endpoints alone. Several hosts can share one, and each of their reports tells how the way
+    to it is and what was rejected there."""
+    shared: dict[str, list[Report]] = {}
     for report in reports:
-        up[report.endpoint] = up.get(report.endpoint, False) or report.is_fresh
-        rejected[report.endpoint] = max(rejected.get(report.endpoint, 0), report.rejected)
-    yield _FEED_UP, [({"endpoint": endpoint}, is_up) for endpoint, is_up in up.items()]
-    yield _REJECTED, [({"endpoint": endpoint}, count) for endpoint, count in rejected.items()]
+        shared.setdefault(report.endpoint, []).append(report)
+    feeds = [({"endpoint": endpoint}, of) for endpoint, of in shared.items()]
+    yield _FEED_UP, [(labels, any(report.is_fresh for report in of)) for labels, of in feeds]
+    yield (
+        _FEED_HOSTS,
+        [(labels, len({report.snapshot.host for report in of if report.snapshot})) for labels, of in feeds],
+    )
+    yield (
+        _CONNECTION,
+        [
+            ({**labels, "state": state}, state == of[0].contact.state)
+            for labels, of in feeds
+            if of[0].contact
+            for state in get_args(ContactState)
+        ],
+    )
+    yield _REJECTED, [(labels, max(report.rejected for report in of)) for labels, of in feeds]

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from api.answer import Content
 from api.cache import Cache
-from api.prometheus import Exposition, Own, chosen_media, dcgm_exposition, exposition
+from api.prometheus import Exposition, Own, api_exposition, chosen_media, dcgm_exposition, exposition
 from api.reports import Report, report, reports
 
 WRITTEN_SECONDS = 1.0
@@ -21,11 +21,15 @@ MAX_HOSTS_MERGED = 100
 _MAX_KEPT = 64
 
 
-class Kind(NamedTuple):
-    """What is scraped: one host or all (None), in whose names, and in which format (a media type)."""
+Part = Literal["all", "dcgm", "api"]
+"""All there is in our names; GPUs in those of dcgm-exporter; the API and its endpoints, without hosts."""
 
+
+class Kind(NamedTuple):
+    """What is scraped: which part, of one host or all (None), and in which format (a media type)."""
+
+    part: Part
     host: str | None
-    is_dcgm: bool
     media: str
 
 
@@ -47,9 +51,9 @@ class Scrapes:
         self._own = own
         self._kept: dict[Kind, Scrape] = {}
 
-    def get(self, host: str | None, *, is_dcgm: bool, accept: str, now: float) -> Scrape:
+    def get(self, part: Part, host: str | None, accept: str, now: float) -> Scrape:
         """Return what is kept of such a scrape, or one that is yet to be made."""
-        kind = Kind(host, is_dcgm, chosen_media(accept))
+        kind = Kind(part, host, chosen_media(accept))
         scrape = self._kept.get(kind)
         if scrape is None or now >= scrape.made_at + WRITTEN_SECONDS:
             self._kept.pop(kind, None)
@@ -70,5 +74,15 @@ class Scrapes:
 
 
 def _written(told: list[Report], own: Own, kind: Kind) -> Content:
-    written: Exposition = dcgm_exposition(told, kind.media) if kind.is_dcgm else exposition(told, own, kind.media)
+    written = _exposition(told, own, kind)
     return Content(written.body, written.content_type).finish()
+
+
+def _exposition(told: list[Report], own: Own, kind: Kind) -> Exposition:
+    match kind.part:
+        case "all":
+            return exposition(told, own, kind.media)
+        case "dcgm":
+            return dcgm_exposition(told, kind.media)
+        case "api":
+            return api_exposition(told, own, kind.media)

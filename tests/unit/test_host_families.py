@@ -1,11 +1,16 @@
 """What is scraped of hosts, endpoints and the API itself."""
 
+from typing import get_args
+
 import msgspec
 
+from api.contact import ContactState
 from api.prometheus import exposition
 from api.reports import reports
 from tests.builders import ENDPOINT, make_cache, make_snapshot
 from tests.scraped import OWN, every_case, key, make_whole_gpu, names, numbers, of_one_gpu, read, scrape
+
+WAYS = get_args(ContactState)
 
 
 def test_a_stale_host_says_that_it_is_and_how_it_was_heard_and_nothing_else() -> None:
@@ -52,6 +57,18 @@ def test_an_endpoint_is_told_of_once_however_many_hosts_share_it() -> None:
     assert taken[key("gpu_feed_messages_rejected_total", endpoint=ENDPOINT)] == 1
     assert taken[key("gpu_feed_up", endpoint=ENDPOINT)] == 1
     assert taken[key("gpu_feed_up", endpoint="tcp://silent:8481")] == 0
+
+
+def test_an_endpoint_tells_how_the_way_to_it_is_and_how_many_hosts_were_heard_there() -> None:
+    taken = scrape(every_case())
+    assert taken[key("gpu_feed_hosts", endpoint=ENDPOINT)] == 4
+    assert taken[key("gpu_feed_hosts", endpoint="tcp://silent:8481")] == 0
+    states = {state: taken[key("gpu_feed_connection", endpoint="tcp://silent:8481", state=state)] for state in WAYS}
+    assert states == dict.fromkeys(WAYS, 0) | {"rejected": 1}
+
+
+def test_a_way_that_is_not_known_has_no_series() -> None:
+    assert "gpu_feed_connection" not in names(scrape(of_one_gpu()))
 
 
 def test_the_api_tells_what_it_costs_itself() -> None:

@@ -71,6 +71,26 @@ def test_the_other_dialect_has_its_own_names() -> None:
     assert b"gpu_power_draw_watts" not in answer.body
 
 
+def test_the_api_and_its_endpoints_can_be_scraped_without_hosts_however_many_there_are() -> None:
+    cache = make_cache(*(make_snapshot(host=f"node-{number}", gpus=[]) for number in range(MAX_HOSTS_MERGED + 1)))
+    answer = ask(make_answers(cache), f"{PATH}/api")
+    assert values(answer, "gpu_feed_hosts", "endpoint") == {ENDPOINT: MAX_HOSTS_MERGED + 1}
+    assert values(answer, "gpu_api_start_time_seconds", "") != {}
+    assert values(answer, "gpu_host_up") == {}
+    assert b"{host=" not in answer.body
+
+
+def test_a_scrape_of_the_api_that_waited_for_too_long_is_written_again() -> None:
+    answers = make_answers(two_hosts())
+    first = answers.answer("GET", f"{PATH}/api", {}, 70.0)
+    assert isinstance(first, Later)
+    again = first.then(first.make(), 80.0)
+    assert isinstance(again, Later)
+    told = again.then(again.make(), 80.5)
+    assert isinstance(told, Answer)
+    assert values(told, "gpu_feed_up", "endpoint") == {ENDPOINT: 0.0}
+
+
 def written(answers: Answers, now: float, path: str = PATH, headers: dict[str, str] | None = None) -> Any:
     """Return what must be called to write it, None if it is written already."""
     sent = answers.answer("GET", path, headers or {}, now)
@@ -88,6 +108,7 @@ def test_each_kind_is_written_at_most_once_a_second_and_never_at_once() -> None:
         (PATH, OPENMETRICS),
         (f"{PATH}?dialect=dcgm", {}),
         (f"{PATH}?host=a", {}),
+        (f"{PATH}/api", {}),
     ]
     for path, headers in kinds:
         assert written(answers, 10.0, path, headers) is not None
