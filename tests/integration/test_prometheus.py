@@ -2,72 +2,33 @@
 
 import contextlib
 import http.client
-import shutil
 import subprocess
-import urllib.parse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.ports import free_port
 from tests.processes import PATIENCE_SECONDS, Start, eventually, get
+from tests.prometheus import needs_prometheus, prometheus, query, value
 from tests.standin import StandIn
 
 TOKEN = "the-token-of-prometheus-01"  # noqa: S105 -- it opens nothing but this test
-SCRAPES = """
-global: {{scrape_interval: 1s}}
-scrape_configs:
-  - job_name: gpu
-    authorization: {{credentials_file: {token}}}
-    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
-  - job_name: dcgm
-    params: {{dialect: [dcgm]}}
-    authorization: {{credentials_file: {token}}}
-    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
-  - job_name: stranger
-    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
-"""
 DASHBOARD = ("GPU_TEMP", "POWER_USAGE", "SM_CLOCK", "GPU_UTIL", "FB_USED")
 """What Grafana's dashboard 12239 asks dcgm-exporter for, as far as NVML knows it."""
 
-needs_prometheus = pytest.mark.skipif(
-    shutil.which("prometheus") is None or shutil.which("promtool") is None, reason="there is no prometheus here"
-)
 
-
-@contextlib.contextmanager
-def prometheus(directory: Path, api_port: int) -> Iterator[int]:
-    """Run a Prometheus of its own, which scrapes an API; give its port."""
-    (directory / "token").write_text(TOKEN)
-    configuration = directory / "prometheus.yml"
-    configuration.write_text(SCRAPES.format(port=api_port, token=directory / "token"))
-    port = free_port()
-    command = [
-        "prometheus",
-        f"--config.file={configuration}",
-        f"--storage.tsdb.path={directory / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    told = directory / "prometheus.log"
-    with told.open("wb") as log, subprocess.Popen(command, stderr=log) as process:
-        try:
-            eventually(told.read_text, lambda text: "Server is ready to receive web requests" in text)
-            yield port
-        finally:
-            process.terminate()
-
-
-def query(port: int, expression: str) -> list[tuple[dict[str, str], float]]:
-    """Return labels and value of each series that an expression has now."""
-    reply = get(port, f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}")
-    return [(one["metric"], float(one["value"][1])) for one in reply.body["data"]["result"]]
-
-
-def value(port: int, expression: str) -> Any:
-    found = query(port, expression)
-    return found[0][1] if len(found) == 1 else found
+def scrapes(api_port: int, token: Path) -> dict[str, Any]:
+    """Return the configuration of one who has the token, in both dialects, and of one who has not."""
+    targets = [{"targets": [f"127.0.0.1:{api_port}"]}]
+    known = {"authorization": {"credentials_file": str(token)}, "static_configs": targets}
+    return {
+        "global": {"scrape_interval": "1s"},
+        "scrape_configs": [
+            {"job_name": "gpu", **known},
+            {"job_name": "dcgm", "params": {"dialect": ["dcgm"]}, **known},
+            {"job_name": "stranger", "static_configs": targets},
+        ],
+    }
 
 
 @needs_prometheus
@@ -80,7 +41,9 @@ def test_a_real_prometheus_reads_both_dialects_and_sees_a_gpu_lost_and_the_colle
     service = start(api_token_file=str(tokens), stale_after_seconds="2")
     eventually(lambda: get(service.port, "/readyz").status == 200)
     standin.value("temperature_gpu_celsius", 83, gpu=0)
-    with prometheus(tmp_path, service.port) as port:
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    with prometheus(tmp_path, scrapes(service.port, token)) as port:
         eventually(lambda: value(port, 'gpu_temperature_celsius{gpu="0"}'), lambda seen: seen == 83.0)
         eventually(lambda: value(port, 'up{job="stranger"}'), lambda seen: seen == 0.0)
         for name in DASHBOARD:
