@@ -1,32 +1,23 @@
 """The files that are shipped for Prometheus and Grafana, with the real ones of both processes: what goes wrong raises
 the alarm that it should, and no other, and the alarm ends when it is mended; no panel of the dashboard asks in vain.
-
-One Prometheus watches a machine with an API of its own (`prometheus.yml`) and an API of several hosts (`fleet.yml`).
 """
 
-import contextlib
+import math
+import os
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pynvml
 import pytest
-import trustme
-import yaml
 import zmq
 
-from common import wire
-from tests.builders import make_frame, make_snapshot
+from tests.dashboard import QUERIES, VARIABLES, asked
 from tests.ports import free_port
-from tests.processes import Service, eventually, get
-from tests.prometheus import RULES, SHIPPED, needs_prometheus, prometheus, query
-from tests.standin import StandIn
-
-TOKEN = "the-token-of-prometheus-02"  # noqa: S105 -- it opens nothing but this test
-GPUS = 8
-WELL = {"pcie_width": 16, "retired_pages_pending": 0, "remapped_rows_failed": 0}
-"""What the stand-in's GPUs suffer from at first, for a test to see it."""
+from tests.processes import eventually
+from tests.prometheus import needs_prometheus, query
+from tests.watch import WELL, Alarm, BadFeed, Watch, listen, watching
 
 FAULTS = {
     "temperature_gpu_celsius": (103, 1),
@@ -51,129 +42,11 @@ ALARMS = (
     ("GpuMemoryFull", "7"),
 )
 
-Alarm = tuple[str, str]
-"""An alert's name, and which GPU, host or endpoint it is about."""
-
-
-class Watch(NamedTuple):
-    """The Prometheus at `port`, and what it watches: the machine node-1, and the fleet, which is node-2."""
-
-    port: int
-    node: Service
-    fleet: Service
-
-    def firing(self) -> set[Alarm]:
-        """Return the alarms that are raised now, each of which says something."""
-        alerts = get(self.port, "/api/v1/alerts").body["data"]["alerts"]
-        for alert in alerts:
-            description = alert["annotations"]["description"]
-            assert not re.search(r"no value|error (parsing|executing)|<|\{\{", description), description
-        return {(one["labels"]["alertname"], _about(one["labels"])) for one in alerts if one["state"] == "firing"}
-
-    def until_firing(self, *alarms: Alarm) -> None:
-        """Wait until these are raised and no others."""
-        eventually(self.firing, lambda seen: seen == set(alarms))
-
-
-def listen(service: Service, *endpoints: str) -> None:
-    """Let a service's API listen to these, beside its own collector."""
-    feeds = Path(service.api.settings["GPU_METRICS_FEED_CONNECT"].removeprefix("file:"))
-    feeds.write_text("".join(f"{endpoint}\n" for endpoint in (service.feed, *endpoints)))
-
-
-class BadFeed:
-    """A feed of node-3, on which every other snapshot is missing, and each comes with something that is none."""
-
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]") -> None:
-        self.endpoint = f"tcp://127.0.0.1:{free_port()}"
-        self._socket = context.socket(zmq.PUB)
-        self._socket.bind(self.endpoint)
-        self._sequence = 0
-
-    def publish(self) -> None:
-        self._sequence += 2
-        self._socket.send(wire.encode(make_snapshot(host="node-3", sequence=self._sequence)))
-        self._socket.send(make_frame(held_seconds=-1.0))
-
-
-def _about(labels: dict[str, str]) -> str:
-    return next(labels[name] for name in ("gpu", "host", "endpoint", "job") if name in labels)
-
-
-def shortened(text: str) -> str:
-    """Return shipped rules or configuration with a second in place of each time to wait, and eight of each time to look
-    back. Nothing else is changed."""
-    text = re.sub(r"(?m)^( *(?:for|scrape_interval|evaluation_interval)): \d+[smh]", r"\1: 1s", text)
-    return re.sub(r"(\[|offset )\d+[smh]", r"\g<1>8s", text)
-
-
-def configuration(directory: Path, node: Service, fleet: Service) -> dict[str, Any]:
-    """Return both shipped configurations as one, with the addresses and files of this test."""
-    here = {
-        "gpu-metrics.example:8480": f"127.0.0.1:{fleet.port}",
-        "127.0.0.1:8480": f"127.0.0.1:{node.port}",
-        "/etc/prometheus": str(directory),
-    }
-    whole: dict[str, Any] = {"scrape_configs": []}
-    for name in ("prometheus.yml", "fleet.yml"):
-        text = shortened((SHIPPED / name).read_text())
-        for shipped, tried in here.items():
-            assert name == "prometheus.yml" or shipped in text or shipped == "127.0.0.1:8480"
-            text = text.replace(shipped, tried)
-        read = yaml.safe_load(text)
-        whole = {**whole, **read, "scrape_configs": [*whole["scrape_configs"], *read["scrape_configs"]]}
-    for job in whole["scrape_configs"]:
-        for found in job.get("http_sd_configs", []):
-            found["refresh_interval"] = "1s"
-    return whole
-
-
-def make_service(library: Path, directory: Path, **settings: str) -> Service:
-    """Return a service whose host has the directory's name and GPUs that are well."""
-    directory.mkdir()
-    standin = StandIn(library, directory / "nvml.control")
-    standin.gpus(GPUS)
-    for name, number in WELL.items():
-        standin.value(name, number)
-    common = {"host": directory.name, "feed_connect": f"file:{directory}/feeds"}
-    service = Service(standin, directory, **common, stale_after_seconds="2", stall_after_seconds="1", **settings)
-    listen(service)
-    return service
-
-
-def secured(directory: Path) -> dict[str, str]:
-    """Make a token and a certificate, and return the settings that name them."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(directory / "gpu-metrics-ca.pem")
-    leaf = authority.issue_cert("127.0.0.1")
-    leaf.cert_chain_pems[0].write_to_path(directory / "cert.pem")
-    (directory / "gpu-metrics-token").write_text(TOKEN)
-    for name, content in (("tokens", f"prometheus {TOKEN}\n".encode()), ("key.pem", leaf.private_key_pem.bytes())):
-        (directory / name).touch(mode=0o600)
-        (directory / name).write_bytes(content)
-    files = {"api_token_file": "tokens", "api_tls_cert": "cert.pem", "api_tls_key": "key.pem"}
-    return {setting: str(directory / name) for setting, name in files.items()}
-
 
 @pytest.fixture(scope="module")
 def watch(standin_library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
-    directory = tmp_path_factory.mktemp("watch")
-    node = make_service(standin_library, directory / "node-1", processes="true", pcie_throughput="true")
-    fleet = make_service(standin_library, directory / "node-2", **secured(directory))
-    (directory / "rules.yml").write_text(shortened(RULES.read_text()))
-    processes = (node.collector, node.api, fleet.collector, fleet.api)
-    with contextlib.ExitStack() as stack:
-        for process in processes:
-            process.start()
-            stack.callback(process.kill)
-        # Prometheus looks for hosts when it starts, and acts on what it finds later only after many seconds.
-        eventually(lambda: ": connected" in fleet.api.log)
-        port = stack.enter_context(prometheus(directory, configuration(directory, node, fleet)))
-        seen = Watch(port, node, fleet)
-        eventually(
-            lambda: {labels["host"] for labels, _ in query(port, "gpu_host_up == 1")}, {"node-1", "node-2"}.__eq__
-        )
-        yield seen
+    with watching(standin_library, tmp_path_factory.mktemp("watch")) as started:
+        yield started
 
 
 @needs_prometheus
@@ -251,4 +124,40 @@ def test_a_feed_that_does_not_come_about_or_goes_wrong_raises_an_alarm(watch: Wa
         context.destroy(linger=0)
     listen(watch.fleet)
     listen(watch.node)
+    watch.until_firing()
+
+
+@needs_prometheus
+def test_no_panel_and_no_variable_of_the_dashboard_asks_in_vain(watch: Watch) -> None:
+    watch.node.standin.processes(1, (os.getpid(), 2**30))
+    watch.node.standin.xid(1, 31)
+    watch.node.standin.lose(0)
+    watch.until_firing(("GpuLost", "0"))
+    asked_for = {name: asked(expression, "8s") for name, expression in QUERIES.items()}
+    for name, expression in asked_for.items():
+        found = eventually(partial(query, watch.port, expression))
+        assert all(math.isfinite(number) for _, number in found), name
+    for name, expression in VARIABLES.items():
+        of = re.fullmatch(r"label_values\((.*), (\w+)\)", asked(expression, "8s"))
+        assert of, name
+        assert all(of[2] in labels for labels, _ in query(watch.port, of[1]) or [({}, 0.0)]), name
+    watch.node.standin.restore(0)
+    watch.until_firing()
+
+
+@needs_prometheus
+def test_the_dashboard_tells_how_a_host_is_that_is_gone_and_shows_no_number_of_it(watch: Watch) -> None:
+    watch.node.collector.kill()
+    watch.until_firing(("GpuHostDown", "node-1"))
+    asked_for = {name: asked(expression, "8s") for name, expression in QUERIES.items()}
+
+    def told() -> dict[str, list[dict[str, str]]]:
+        series = {name: [labels for labels, _ in query(watch.port, one)] for name, one in asked_for.items()}
+        of_node = {name: [one for one in found if one.get("host") == "node-1"] for name, found in series.items()}
+        return {name: found for name, found in of_node.items() if found}
+
+    expected = {"Alarms A", "Hosts A", "Hosts B", "How hosts are A", "Snapshots that are lost A"}
+    found = eventually(told, lambda seen: set(seen) == expected)
+    assert [labels["state"] for labels in found["Hosts A"]] == ["stale"]
+    watch.node.collector.start()
     watch.until_firing()
