@@ -114,5 +114,13 @@ def _jobs(name: str) -> list[dict[str, Any]]:
     return jobs
 
 
+def test_the_operators_page_tells_of_each_alert_in_the_words_of_the_rules() -> None:
+    page = (SHIPPED.parent / "README.md").read_text()
+    rows = [tuple(row.strip("| ").split(" | ")) for row in re.findall(r"(?m)^\| `Gpu\w+` .*", page)]
+    told = {name: (rule["labels"]["severity"], rule.get("for", "at once")) for name, rule in alerts().items()}
+    words = {name: (rule["annotations"]["summary"], rule["annotations"]["runbook"]) for name, rule in alerts().items()}
+    assert rows == [(f"`{name}`", *told[name], *words[name]) for name in alerts()]
+
+
 def test_every_metric_that_a_rule_asks_for_is_told_or_recorded() -> None:
     assert {name for rule in rules() for name in metrics_of(rule["expr"])} - known_metrics() == set()
