@@ -3,7 +3,6 @@
 Only values are judged here: no file is read, no name looked up.
 """
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING
 
@@ -50,10 +49,8 @@ def check_api(settings: "ApiSettings") -> None:
         raise refused("feed_server_key", settings.feed_server_key, f"enough: set {PREFIX}FEED_CLIENT_KEY, too")
     if settings.feed_client_key and not settings.feed_server_key and not settings.feed_file:
         raise refused("feed_client_key", settings.feed_client_key, f"enough: set {PREFIX}FEED_SERVER_KEY, too")
-    try:
-        ipaddress.ip_address(settings.api_address)
-    except ValueError:
-        raise refused("api_address", settings.api_address, "an IP address, such as 127.0.0.1") from None
+    if not endpoint.is_address(settings.api_address):
+        raise refused("api_address", settings.api_address, "an IP address, such as 127.0.0.1")
     if settings.api_cors_origin and not endpoint.is_origin(settings.api_cors_origin):
         raise refused("api_cors_origin", settings.api_cors_origin, _ORIGIN)
     _check_who_may_read(settings)

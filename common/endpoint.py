@@ -35,6 +35,16 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+def is_address(text: str) -> bool:
+    """Return whether a text is an IP address by itself, without brackets, as one listens on."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    # What stands behind a % may be anything for `ipaddress`.
+    return text.isprintable()
+
+
 def is_ip(address: str) -> bool:
     """Return whether an endpoint's address is a number, not a name to be looked up."""
     return _ip(address) is not None

@@ -200,5 +200,5 @@ def _value(kind: type[Struct], name: str, text: str) -> object:
     annotation = kind.__annotations__.get(name) or _CommonSettings.__annotations__[name]
     try:
         return msgspec.convert(text, annotation, strict=False)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter: bytes that are no UTF-8
         raise refused(name, text, expectation(kind, name)) from None

@@ -16,7 +16,11 @@ PREFIX = "GPU_METRICS_"
 
 
 class SettingsError(Exception):
-    """The operator's: one line that names the setting and says what would be right."""
+    """The operator's: one line that names the setting and says what would be right. What stands in it that cannot be
+    printed, such as the end of a line in an argument, is escaped."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(each if each.isprintable() else ascii(each)[1:-1] for each in message))
 
 
 def names(kind: type[Struct]) -> tuple[str, ...]:

@@ -161,6 +161,13 @@ def test_a_flag_that_is_none_is_refused(flag: str) -> None:
     assert flag.partition("=")[0] in refusal(ApiSettings, flag)
 
 
+@pytest.mark.parametrize("flag", ["--nope\n--host", "--nope\r", "--nope\u2028"])
+def test_what_is_said_of_a_flag_or_name_is_one_line_whatever_is_in_it(flag: str) -> None:
+    for line in (refusal(ApiSettings, flag), refusal(ApiSettings, **{flag: "1"})):
+        assert "--nope\\" in line
+        assert len(line.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "bad", "expected"),
     [
@@ -173,6 +180,8 @@ def test_a_flag_that_is_none_is_refused(flag: str) -> None:
         *((ApiSettings, "log_level", bad, "one of DEBUG, ") for bad in ("info", "TRACE")),
         *((CollectorSettings, "host", bad, "letters") for bad in ("a b", "node-1\n", "n\0", "a" * 254)),
         *((ApiSettings, "api_address", bad, "an IP address") for bad in ("localhost", "127.1", "[::1]", "*")),
+        (ApiSettings, "api_address", "::1%a\nforged", "an IP address"),
+        *((ApiSettings, name, "\udcff", "a") for name in ("api_port", "stale_after_seconds", "access_log")),
     ],
 )
 def test_a_bad_value_is_refused_by_name_with_what_would_be_right(kind: Any, name: str, bad: str, expected: str) -> None:
