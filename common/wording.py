@@ -4,6 +4,7 @@ Everything is told from the annotated fields of a struct; which settings there a
 """
 
 import argparse
+from functools import cache
 from typing import NoReturn
 
 import msgspec
@@ -86,10 +87,15 @@ def parser(kind: type[Struct]) -> argparse.ArgumentParser:
     return flags
 
 
-def _field(kind: type[Struct], name: str) -> msgspec.inspect.Field:
+@cache
+def _fields(kind: type[Struct]) -> dict[str, msgspec.inspect.Field]:
     described = type_info(kind)
     assert isinstance(described, msgspec.inspect.StructType)  # noqa: S101 -- kind is a Struct: tells mypy so
-    return next(found for found in described.fields if found.name == name)
+    return {found.name: found for found in described.fields}
+
+
+def _field(kind: type[Struct], name: str) -> msgspec.inspect.Field:
+    return _fields(kind)[name]
 
 
 def _type(kind: type[Struct], name: str) -> msgspec.inspect.Type:
