@@ -6,6 +6,7 @@ whatever cannot be a snapshot is a `WireError`, and nothing else leaves `decode`
 
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, get_args
 
 import msgspec
@@ -108,7 +109,18 @@ def _check_envelope(snapshot: Snapshot, topic_host: bytes) -> None:
         # 2**64 - 1, the most that msgpack can carry, is a time in the year 2554.
         if getattr(snapshot, name) < 0:
             raise WireError(f"{name} {getattr(snapshot, name)} is below 0")
-    for name in ("held_seconds", "interval_seconds", "duration_seconds"):
-        seconds = getattr(snapshot, name)
+    for name, seconds in _durations(snapshot):
         if not 0 <= seconds < math.inf:
             raise WireError(f"{name} {seconds} is no duration")
+
+
+def _durations(snapshot: Snapshot) -> Iterator[tuple[str, float]]:
+    """Yield what must be seconds for all that is told of a host to be as it is documented."""
+    for name in ("held_seconds", "interval_seconds", "duration_seconds"):
+        yield name, getattr(snapshot, name)
+    cost, stalled = snapshot.collector, snapshot.source.stalled_call
+    yield "collector.cpu_seconds", cost.cpu_seconds
+    if cost.slowest_call is not None:
+        yield "collector.slowest_call.seconds", cost.slowest_call.seconds
+    if stalled is not None:
+        yield "source.stalled_call.seconds", stalled.seconds

@@ -27,6 +27,8 @@ from tests.whole import frames_in, recordings, snapshots
 TOPIC = b"gpu.snapshot.v1.node-1\0"
 GPU = {"index": 0, "uuid": None, "name": None, "pci_bus_id": None}
 LARGEST = 2**64 - 1
+COST = {"cpu_seconds": 1.5, "resident_bytes": None, "nvml_calls": 1, "slowest_call": None}
+CALL = {"function": "nvmlInit", "seconds": float("inf")}
 
 
 def understood(frame: bytes) -> Snapshot | None:
@@ -165,6 +167,9 @@ def test_a_snapshot_without_one_of_its_keys_is_refused_by_name(key: str) -> None
         ({"held_seconds": -0.001}, "held_seconds"),
         ({"interval_seconds": float("inf")}, "interval_seconds"),
         ({"duration_seconds": float("-inf")}, "duration_seconds"),
+        ({"collector": COST | {"cpu_seconds": float("nan")}}, "collector.cpu_seconds"),
+        ({"collector": COST | {"slowest_call": CALL}}, "collector.slowest_call.seconds"),
+        ({"source": {"state": "stalled", "stalled_call": CALL | {"gpu_index": 0}}}, "source.stalled_call.seconds"),
         ({"source": None}, "source"),
         ({"source": {"state": 1}}, "source.state"),
         ({"source": {"state": "asleep", "error": 1}}, "source.error"),
