@@ -1,9 +1,11 @@
 """The API is what it says that it is: its description, and schemathesis, which asks whatever that admits and more."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from api.openapi import document
 from api.routes import ROUTES, STREAM_PATH
 from common.gpu import READINGS
+from tests.fuzz.clients import is_at
 from tests.processes import Service, Start, eventually, get
 
 TOKEN = "a-token-of-somebody-0123456789"  # noqa: S105 -- it opens nothing but this test
@@ -61,7 +64,7 @@ def test_schemathesis_finds_nothing(start: Start, tmp_path: Path, *, is_heard: b
     tokens = tmp_path / "tokens"
     tokens.touch(mode=0o600)
     tokens.write_text(f"somebody {TOKEN}\n")
-    service = start(api_token_file=str(tokens))
+    service = start(api_token_file=str(tokens), access_log="true")
     if not is_heard:
         service.collector.kill()
         service.api.stop()
@@ -72,6 +75,22 @@ def test_schemathesis_finds_nothing(start: Start, tmp_path: Path, *, is_heard: b
     assert ran.returncode == 0, ran.stdout[-8000:] + ran.stderr[-2000:]
     # It leaves alone where the description itself is.
     assert f"{len(ROUTES) - 2} selected / {len(ROUTES) - 1} total" in ran.stdout
+    assert "API Links:    1 covered" in ran.stdout or not is_heard  # from `gpus` to each of them
+    asked = _asked(service.api.log)
+    for route in (route for route in ROUTES if route.path != STREAM_PATH):
+        for name in (one.name for one in route.parameters):
+            statuses = {status for path, of, status in asked if of == name and is_at(route, path)}
+            assert 400 in statuses, f"{name} of {route.path} was never given what it may not be"
+            assert statuses - {400, 401}, f"{name} of {route.path} was never given what it may be"
+
+
+def _asked(log: str) -> set[tuple[str, str, int]]:
+    """Return the path, each parameter's name and the status of every request in the API's log."""
+    asked = set()
+    for target, status in re.findall(r"GET '(\S+)' (\d+) ", log):
+        path, _, query = target.partition("?")
+        asked |= {(path, name, int(status)) for name, _ in parse_qsl(query, keep_blank_values=True)}
+    return asked
 
 
 def _answers(service: Service) -> Any:
