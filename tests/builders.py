@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from api.access import Access
-from api.answer import Answer, Later
+from api.answer import Answer, Follow, Later, Refusal
 from api.answers import Answers
 from api.cache import Cache
 from api.history.store import History
@@ -163,9 +163,16 @@ def ask(
     now: float = 0.0,
 ) -> Answer:
     """Ask for something, by default for the metrics, and do what work the answer takes."""
-    sent = answers.answer(method, target, headers or {}, now)
+    return made(answers.answer(method, target, headers or {}, now), now)
+
+
+def made(sent: Answer | Later | Follow, now: float) -> Answer:
+    """Do what work an answer takes, as the server does, and return it."""
     while isinstance(sent, Later):
-        sent = sent.then(sent.make(), now)
+        try:
+            sent = sent.then(sent.make(), now)
+        except Refusal as refused:
+            sent = refused.answer
     assert isinstance(sent, Answer)
     return sent
 

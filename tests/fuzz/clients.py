@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from api.access import Access
-from api.answer import JSON, Answer, Follow, Later, Refusal
+from api.answer import JSON, Answer, Follow, Refusal
 from api.answers import Answers
 from api.cache import Cache
 from api.history.store import History
@@ -28,7 +28,7 @@ from api.scraping.tally import Tally
 from api.stream import Message, Stream
 from api.tokens import Tokens
 from common.snapshot import Snapshot
-from tests.builders import ENDPOINT, make_gpu, make_lost_gpu, make_snapshot
+from tests.builders import ENDPOINT, made, make_gpu, make_lost_gpu, make_snapshot
 
 TOKEN = "a-token-of-somebody-0123456789"  # noqa: S105 -- it opens nothing but these tests
 NOW = 10.0
@@ -72,7 +72,7 @@ class House:
         if isinstance(sent, Follow):
             self._follow(sent, now)
             return
-        answer = _made(sent, now)
+        answer = made(sent, now)
         assert answer.status in _statuses(wanted.partition("?")[0], route), answer
         check(answer, method, route)
 
@@ -109,16 +109,6 @@ def check(answer: Answer, method: str, route: Route | None) -> None:
     elif route is not None and route.body is not None and "Content-Encoding" not in headers:
         kind: Any = list[route.body] if route.is_list else route.body  # type: ignore[name-defined]
         msgspec.json.decode(answer.body, type=kind)
-
-
-def _made(sent: Answer | Later | Follow, now: float) -> Answer:
-    while isinstance(sent, Later):
-        try:
-            sent = sent.then(sent.make(), now)
-        except Refusal as refused:
-            sent = refused.answer
-    assert isinstance(sent, Answer)
-    return sent
 
 
 def _statuses(path: str, route: Route | None) -> set[int]:

@@ -4,7 +4,9 @@ import asyncio
 import gzip
 
 import pytest
+from tornado.httputil import RequestStartLine
 
+from api.answer import Answer, Content, Later, Refusal, refusal
 from api.exchange import MAX_BODY_BYTES, MAX_HEADER_BYTES
 from api.rendered import MANY_GPUS
 from api.routes import METRICS_PATH
@@ -226,5 +228,27 @@ def test_the_page_is_open_may_load_nothing_from_elsewhere_and_may_be_kept(path: 
         assert "unsafe" not in page.headers["content-security-policy"]
         again = await served.ask(request("GET", path, f"If-None-Match: {page.headers['etag']}"))
         assert (again.status, again.body) == (304, b"")
+
+    serve(story)
+
+
+def test_what_is_old_whenever_it_has_been_made_is_given_up() -> None:
+    again: Later = Later(lambda: Content(b""), lambda _, __: again)
+
+    async def story(served: Served) -> None:
+        answer = await served.server.make(RequestStartLine("GET", METRICS_PATH, "HTTP/1.1"), again)
+        assert (answer.status, ("Retry-After", "1") in answer.headers) == (503, True)
+
+    serve(story)
+
+
+def test_who_asks_for_too_much_history_is_told_so_once_that_turns_out() -> None:
+    def refuse() -> Content:
+        raise Refusal(refusal(400, "too_much", "narrow it"))
+
+    async def story(served: Served) -> None:
+        later = Later(refuse, lambda _, __: Answer(200, [], b""), "long")
+        answer = await served.server.make(RequestStartLine("GET", METRICS_PATH, "HTTP/1.1"), later)
+        assert answer.status == 400
 
     serve(story)

@@ -1,13 +1,16 @@
 """How the two real processes refuse to start: one line for whoever must act on it, and an exit status."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from api.__main__ import _until_stopped, _warn_of_plain_tokens
+from common.settings import ApiSettings
 from common.version import VERSION
-from tests.processes import ROOT, Service, Start
+from tests.processes import ROOT, Service, Start, eventually
 from tests.standin import StandIn
 
 
@@ -82,3 +85,37 @@ def test_a_port_in_use_is_one_line_and_status_1(start: Start, standin: StandIn, 
     assert process.log.count("\n") == 1
     assert "in use" in process.log
     assert service.get().status == 200
+
+
+def test_tokens_that_come_over_plain_http_from_elsewhere_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    for address in ("127.0.0.1", "192.0.2.1"):
+        _warn_of_plain_tokens(ApiSettings(api_address=address, api_token_file="tokens"))  # noqa: S106 -- a file's name
+    assert [record.getMessage()[:33] for record in caplog.records] == ["tokens come over plain HTTP and c"]
+
+
+def test_a_task_that_fails_ends_the_api() -> None:
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    async def story() -> None:
+        await _until_stopped(asyncio.Event(), asyncio.create_task(fail()))
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(story())
+
+
+def test_a_collector_of_an_encrypted_feed_ends_when_it_is_told_to(standin: StandIn, tmp_path: Path) -> None:
+    made = subprocess.run(
+        [sys.executable, "-m", "collector.keys", "node-1", "--directory", str(tmp_path)], cwd=ROOT, check=False
+    )
+    assert made.returncode == 0
+    service = Service(
+        standin, tmp_path, feed_secret_key=f"{tmp_path}/node-1.secret", feed_authorized_keys=str(tmp_path)
+    )
+    service.collector.start()
+    try:
+        eventually(lambda: "source ok" in service.collector.log)
+        assert "publishing on tcp://127.0.0.1" in service.collector.log
+        assert service.collector.stop() == 0
+    finally:
+        service.collector.kill()

@@ -9,7 +9,8 @@ import pytest
 from api.answer import Answer
 from api.answers import Answers
 from api.cache import Cache
-from api.routes import METRICS_PATH, ROUTES, STREAM_PATH, Route
+from api.history import series
+from api.routes import METRICS_PATH, MONITORING, ROUTES, STREAM_PATH, Route
 from common.snapshot import Snapshot
 from tests.builders import (
     ENDPOINT,
@@ -21,6 +22,7 @@ from tests.builders import (
     make_snapshot,
     read,
 )
+from tests.fuzz.clients import House
 
 PATHS = [METRICS_PATH, "/healthz", "/readyz"]
 
@@ -87,6 +89,29 @@ def test_head_is_get_without_the_body(path: str, cache: Cache) -> None:
 def test_a_success_has_a_tag_where_the_route_table_says_so_and_only_there(route: Route) -> None:
     answer = ask(healthy(), route.path.replace("{uuid}", make_gpu().uuid or ""))
     assert (answer.status, header(answer, "ETag") is not None) == (200, route.is_tagged)
+
+
+def test_head_is_get_without_the_body_where_that_takes_long_or_has_no_end() -> None:
+    answers = House([make_snapshot()]).answers
+    got, headed = (ask(answers, f"{MONITORING}/history", method=method) for method in ("GET", "HEAD"))
+    assert (headed.status, headed.headers, headed.body) == (200, got.headers, b"")
+    headed = ask(answers, STREAM_PATH, method="HEAD")
+    assert (headed.status, header(headed, "Content-Type"), headed.body) == (200, "text/event-stream", b"")
+
+
+@pytest.mark.parametrize("limit", ["MOST_TIMESTAMPS", "MOST_VALUES"])
+def test_more_history_than_one_answer_may_have_is_refused_with_how_to_ask_for_less(
+    limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(series, limit, 0)
+    answer = ask(House([make_snapshot()]).answers, f"{MONITORING}/history")
+    assert (answer.status, code_of(answer)) == (400, "too_much")
+    assert "narrow it by reading" in read(answer)["error"]["message"]
+
+
+def test_means_of_no_samples_are_none() -> None:
+    answer = ask(House([make_snapshot()]).answers, f"{MONITORING}/history?step=60&until=0")
+    assert (answer.status, read(answer)) == (200, {"timestamps": [], "series": []})
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -147,6 +147,23 @@ def test_a_peer_that_invents_hosts_fills_the_cache_only_so_far_and_is_told_of(
     ]
 
 
+def test_a_rival_beyond_the_most_hosts_is_not_kept_and_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cache_module, "MAX_HOSTS", 1)
+    cache = make_cache(make_snapshot(run_id="a"))
+    assert not cache.accept(OTHER, make_snapshot(run_id="b"), 0.0)
+    assert (cache.rivals, cache.rejected) == ({}, {OTHER: 1})
+    assert f"dropped a snapshot of node-1 from {OTHER}" in caplog.text
+
+
+def test_what_a_rival_repeats_is_not_counted() -> None:
+    cache = make_cache(make_snapshot(run_id="a"))
+    for _ in range(2):
+        assert not cache.accept(OTHER, make_snapshot(run_id="b"), 0.0)
+    assert cache.rivals["node-1", OTHER].received == 1
+
+
 @pytest.mark.parametrize(
     ("setting", "interval", "duration", "stale_after"),
     [

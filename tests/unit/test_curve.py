@@ -10,6 +10,7 @@ import pytest
 import zmq
 from zmq.utils import z85
 
+from collector import gate as gate_module
 from collector import keys
 from collector.gate import Gate
 from common import curve
@@ -147,6 +148,20 @@ def test_without_a_directory_or_a_key_in_it_nothing_starts(directory: Path) -> N
     assert "No such file" in refusal(Gate, str(directory / "none"), "")
     (directory / "api-1.public").rename(directory / "api-1.txt")
     assert "no NAME.public is in it" in refusal(Gate, str(directory), "")
+
+
+def test_a_directory_that_is_gone_is_watched_until_it_is_back(directory: Path) -> None:
+    gate = Gate(str(directory), Clock())
+    directory.rename(directory.with_name("away"))
+    assert gate.files == (str(directory),)
+    assert "No such file" in refusal(gate.load)
+    assert gate.answer(request(PUBLIC))[2] == b"200"
+    assert gate.concern(0.0) == ""
+
+
+def test_a_directory_of_too_many_keys_is_refused(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module, "MOST_KEYS", 0)
+    assert "a directory of at most 0 keys" in refusal(Gate, str(directory), "")
 
 
 def test_a_file_that_is_no_key_leaves_who_was_let_in_before(directory: Path) -> None:

@@ -187,6 +187,14 @@ def test_what_is_kept_for_the_slow_is_bounded_in_gpus_too() -> None:
     assert LATE_GPUS - 256 <= sum(len(event.chosen.snapshot.gpus) for event in told_.stream._late) <= LATE_GPUS
 
 
+def test_a_host_whose_endpoint_was_left_is_not_begun_with_any_more() -> None:
+    one = Told()
+    one.hear(0, host="a")
+    one.cache.follow(())
+    one.cache.accept(ENDPOINT, make_snapshot(host="b"), 0.0)
+    assert told(one.listen()) == ["b-0"]
+
+
 def test_news_wakes_who_waits_for_it_once_it_can_be_read() -> None:
     told_ = Told()
     messages = told_.listen()

@@ -125,3 +125,19 @@ def test_who_wants_what_cannot_be_made_is_told_why() -> None:
                 await making.made(fail)
 
     run(story)
+
+
+def test_what_all_have_left_while_it_was_made_harms_nobody() -> None:
+    async def story(making: Works) -> None:
+        left, last = Made(), Made()
+        leaving = await begun(making, left)
+        while not left.times:
+            await asyncio.sleep(0)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        for make in (left, last):
+            make.may_be_done.set()
+        assert (await making.made(last)).plain == b"made"
+
+    run(story)

@@ -1,0 +1,16 @@
+"""What a process costs, as the operating system tells."""
+
+from pathlib import Path
+
+import pytest
+
+from common import cost
+
+
+def test_a_process_takes_memory_and_time_and_where_memory_is_not_told_it_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cost.own_cpu_seconds() > 0
+    assert (cost.own_resident_bytes() or 0) > 2**20
+    monkeypatch.setattr(cost, "_STATM", tmp_path / "none")
+    assert cost.own_resident_bytes() is None
