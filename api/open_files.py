@@ -3,7 +3,7 @@
 import math
 import sys
 
-if sys.platform != "win32":
+if sys.platform != "win32":  # pragma: no branch -- Windows has no such module
     import resource
 
 
@@ -13,7 +13,7 @@ SELECT_SOCKETS = 512
 
 def allow(wanted: int) -> float:
     """Raise the soft limit to so many where it is lower, as far as the hard one admits, and return the limit."""
-    if sys.platform == "win32":  # where there is none of this kind, but another
+    if sys.platform == "win32":  # pragma: no cover -- Windows, where there is none of this kind, but another
         return SELECT_SOCKETS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:

@@ -42,7 +42,7 @@ async def _until_stopped(
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        if sys.platform == "win32":
+        if sys.platform == "win32":  # pragma: no cover -- Windows, whose loop takes no signals
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
         else:
             loop.add_signal_handler(number, stop.set)

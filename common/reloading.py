@@ -74,7 +74,7 @@ class Reloading:
 
     @contextlib.contextmanager
     def _loading_at_hangup(self) -> Iterator[None]:
-        if sys.platform == "win32":  # where there is no SIGHUP
+        if sys.platform == "win32":  # pragma: no cover -- Windows, where there is no SIGHUP
             yield
             return
         loop = asyncio.get_running_loop()
