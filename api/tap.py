@@ -120,7 +120,8 @@ class Tap:
 
     def _print(self, text: str) -> None:
         try:
-            sys.stdout.write(text)
+            # As JSON is written, whatever a terminal's own encoding is: names need not be in that.
+            sys.stdout.buffer.write(text.encode())
             sys.stdout.flush()
         except BrokenPipeError:  # who reads us has read enough, as `head` does
             with contextlib.suppress(OSError):

@@ -2,6 +2,8 @@
 
 import configparser
 import contextlib
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,9 +14,11 @@ import pytest
 from msgspec import Struct
 
 from common import settings
+from common.recording import Recorded, Recorder
 from common.settings import PREFIX, ApiSettings, CollectorSettings
+from tests.builders import make_gpu, make_snapshot
 from tests.ports import free_port
-from tests.processes import PATIENCE_SECONDS, ROOT, eventually, get
+from tests.processes import PATIENCE_SECONDS, ROOT, Process, eventually, get
 from tests.standin import StandIn
 
 FILES: dict[str, type[Struct]] = {"collector": CollectorSettings, "api": ApiSettings}
@@ -67,6 +71,23 @@ def test_a_key_can_be_made_without_what_only_unix_has(tmp_path: Path) -> None:
     made = run("collector.keys", "node-1", "--directory", str(tmp_path))
     assert (made.returncode, made.stderr) == (0, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["node-1.public", "node-1.secret"]
+
+
+def test_the_tap_writes_json_whatever_the_terminal_s_encoding_is(tmp_path: Path) -> None:
+    feed = f"tcp://127.0.0.1:{free_port()}"
+    path = tmp_path / "recorded"
+    recorder = Recorder(str(path))
+    recorder.write(Recorded(0.0, make_snapshot(gpus=[make_gpu(name="\N{GREEK CAPITAL LETTER OMEGA}")])))
+    recorder.close()
+    replaying = Process("collector.replay", {}, tmp_path / "replay.log", str(path), "--feed-bind", feed)
+    replaying.start()
+    command = [sys.executable, "-m", "api.tap", "--feed-connect", feed, "--count", "1"]
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    try:
+        told = subprocess.check_output(command, cwd=ROOT, env=environment, timeout=PATIENCE_SECONDS)
+        assert json.loads(told)["gpus"][0]["name"] == "\N{GREEK CAPITAL LETTER OMEGA}"
+    finally:
+        replaying.kill()
 
 
 @pytest.mark.parametrize("module", ["api.tap", "collector.replay"])
