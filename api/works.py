@@ -72,7 +72,8 @@ class Works:
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:
             piece = self._begun.get()
-            if piece.wanted:
+            # Whoever begins a piece wants it, though that is not counted yet when it is begun.
+            if not piece.future.cancelled():
                 made = _made(piece.make)
                 with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
                     loop.call_soon_threadsafe(piece.settle, made)

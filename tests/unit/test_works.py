@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
@@ -51,6 +52,21 @@ def test_what_many_want_is_made_once() -> None:
         assert make.times == 1
 
     run(story)
+
+
+def test_what_is_wanted_is_made_however_soon_the_thread_comes_for_it() -> None:
+    async def story(making: Works) -> None:
+        for number in range(5000):
+            said = str(number).encode()
+            assert (await making.made(partial(Content, said))).plain == said
+
+    before = sys.getswitchinterval()
+    # The two threads change at any place then, as they do on a machine that is busy.
+    sys.setswitchinterval(1e-6)
+    try:
+        run(story)
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_what_all_have_left_before_it_was_begun_is_not_made() -> None:
