@@ -1,6 +1,7 @@
-"""From the end of a sample to the body that shows it, beside a bare ZeroMQ hop of the same bytes.
+"""From the end of a sample to the body that shows it, and on to who asks for it, beside a bare ZeroMQ hop of the same
+bytes.
 
-Both in one process and one event loop, over TCP on the loopback address, each end with a context of its own. One
+All in one process and one event loop, over TCP on the loopback address, each end with a context of its own. One
 message is under way at a time, and the time runs from before it is encoded until the receiver has what it wants.
 """
 
@@ -8,22 +9,27 @@ import asyncio
 import statistics
 import time
 from abc import ABC, abstractmethod
+from functools import partial
 from http import HTTPStatus
 
 import zmq
 import zmq.asyncio
 
+from api.app import Server
 from api.cache import Cache
 from api.feeds import Feed
+from api.scraping.tally import Tally
+from api.stream import Stream
 from api.subscriber import Subscriber
 from collector.publisher import Publisher
 from common import wire
 from common.clock import elapsed_seconds
 from common.snapshot import Snapshot
-from tests.benchmarks.rounds import compare
+from tests.benchmarks.load import Question, read_answer
+from tests.benchmarks.rounds import compared, take_turns
 from tests.benchmarks.snapshots import following, snapshot
 from tests.benchmarks.table import Promise, Row, ratio
-from tests.builders import ask, make_answers
+from tests.builders import ask, make_answers, make_history
 from tests.ports import free_port
 
 PROMISED = Promise(5.0)
@@ -33,13 +39,20 @@ _LEFTOVERS_SECONDS = 0.1
 def rows(rounds: int = 40, messages: int = 100) -> list[Row]:
     """Measure rounds of so many messages, each round's hop being the median of its own."""
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        ours, bare = runner.run(_started())
-        found = compare(
-            rounds, lambda: runner.run(ours.microseconds(messages)), lambda: runner.run(bare.microseconds(messages))
-        )
-        runner.run(_ended(ours, bare))
-    how = "new body: publish, receive, decode, cache, render; against PUB to SUB of zmq.asyncio with the same bytes"
-    return [ratio("sample's end to new body", "us", found, PROMISED, how)]
+        hops = runner.run(_started())
+        turns = take_turns(rounds, *(partial(_round, runner, hop, messages) for hop in hops))
+        runner.run(_ended(*hops))
+    found = [compared([(turn[place], turn[-1]) for turn in turns]) for place in range(2)]
+    how = "new body: publish, receive, decode, cache, render, and in the second row a GET over a kept connection"
+    how += "; against PUB to SUB of zmq.asyncio with the same bytes"
+    return [
+        ratio("sample's end to new body", "us", found[0], PROMISED, how),
+        ratio("sample's end to new body served", "us", found[1], how=how),
+    ]
+
+
+def _round(runner: asyncio.Runner, hop: "_Hop", messages: int) -> float:
+    return runner.run(hop.microseconds(messages))
 
 
 class _Hop(ABC):
@@ -115,6 +128,34 @@ class _Ours(_Hop):
             self._arrive()
 
 
+class _Served(_Ours):
+    """The same, and a client that asks over HTTP as soon as there is something new."""
+
+    def __init__(self, endpoint: str, first: Snapshot) -> None:
+        super().__init__(endpoint, first)
+        self._server = Server(self._answers, Stream(self._cache, make_history()), Tally(), elapsed_seconds)
+        self._question = Question(free_port())
+        self._server.listen("127.0.0.1", self._question.port)
+
+    async def connect(self) -> None:
+        """Open the connection that is kept."""
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._question.port)
+
+    async def close(self) -> None:
+        self._writer.close()
+        await self._server.stop(_LEFTOVERS_SECONDS)
+        await super().close()
+
+    def _accept(self, endpoint: str, snapshot: Snapshot, arrived: float) -> None:
+        self._cache.accept(endpoint, snapshot, arrived)
+        self._asking = asyncio.create_task(self._ask())
+
+    async def _ask(self) -> None:
+        self._writer.write(self._question.raw)
+        await read_answer(self._reader)
+        self._arrive()
+
+
 class _Bare(_Hop):
     """A PUB and a SUB socket, and a frame that is ready."""
 
@@ -146,13 +187,19 @@ class _Bare(_Hop):
             self._arrive()
 
 
-async def _started() -> tuple[_Hop, _Hop]:
+async def _started() -> tuple[_Hop, ...]:
+    """Return ours, ours with the way to a client, and the bare hop."""
     first = snapshot()
-    ours = _Ours(f"tcp://127.0.0.1:{free_port()}", first)
-    bare = _Bare(f"tcp://127.0.0.1:{free_port()}", wire.encode(first))
-    await ours.settle()
-    await bare.settle()
-    return ours, bare
+    served = _Served(_endpoint(), first)
+    await served.connect()
+    hops = (_Ours(_endpoint(), first), served, _Bare(_endpoint(), wire.encode(first)))
+    for hop in hops:
+        await hop.settle()
+    return hops
+
+
+def _endpoint() -> str:
+    return f"tcp://127.0.0.1:{free_port()}"
 
 
 async def _ended(*hops: _Hop) -> None:

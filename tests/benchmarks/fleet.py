@@ -1,80 +1,114 @@
 """What one API costs that listens to many hosts, and one collector that many listen to: the real processes.
 
-The hosts are simulated by one process, see `hosts`. Other load on the machine makes all of it slower, and is counted
-for nobody: CPU time is each process's own.
+The hosts are simulated by one process, see `hosts`; a bare subscriber listens to them at the same time. Other load on
+the machine makes all of it slower, and is counted for nobody: CPU time is each process's own.
 """
 
 import json
-import os
 import signal
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import zmq
 
 from api import open_files
-from common.settings import PREFIX
-from tests.benchmarks.surroundings import START_SECONDS, driver, running, wait_for
-from tests.benchmarks.table import Row, figure
+from api.routes import MONITORING
+from tests.benchmarks.rounds import compared
+from tests.benchmarks.service import body
+from tests.benchmarks.surroundings import (
+    START_SECONDS,
+    cpu_seconds,
+    driver,
+    resident_mebibytes,
+    running,
+    settings,
+    wait_for,
+)
+from tests.benchmarks.table import Row, figure, ratio
 from tests.ports import free_port
 
-SIZES = (10, 100, 1000)
+SIZES = (1, 10, 100, 1000)
 SUBSCRIBERS = 500
-_TICKS = os.sysconf("SC_CLK_TCK") if sys.platform == "linux" else 100
-_FILES_PER_SUBSCRIBER = 4
+WINDOWS = 5
+_FILES_PER_FEED = 4
 _FRESH = "ok"
+_RATE = 20
 
 
 def rows(
     library: Path, sizes: Sequence[int] = SIZES, subscribers: int = SUBSCRIBERS, seconds: float = 10.0
 ) -> list[Row]:
-    """Measure each for so many seconds; nothing where the platform has no `/proc`."""
+    """Measure each for so many seconds, in windows; nothing where the platform has no `/proc`."""
     if sys.platform != "linux":
         return []
-    found = [row for size in sizes for row in _api_rows(size, seconds)]
-    return found + _collector_rows(library, subscribers, seconds)
+    found = [row for size in sizes for row in api_rows(size, seconds)]
+    return found + collector_rows(library, subscribers, seconds)
 
 
-def _api_rows(hosts: int, seconds: float) -> list[Row]:
-    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
-        path, port = Path(directory) / "feeds", free_port()
-        stack.enter_context(running("tests.benchmarks.hosts", str(hosts), str(path), extra={}))
-        _until(path.exists)
-        settings = {"API_PORT": str(port), "FEED_CONNECT": f"file:{path}", "LOG_LEVEL": "WARNING"}
-        api = stack.enter_context(running("api", extra=_prefixed(settings)))
-        wait_for(port, api)
-        _until(lambda: sum(host["host"] is not None for host in _hosts(port)) == hosts)
-        before, began = _received(port), time.monotonic()
-        with _cpu_seconds(api.pid) as cpu:
-            time.sleep(seconds)
-        told, elapsed = _hosts(port), time.monotonic() - began
-        messages = sum(host["messages"]["received"] for host in told) - before
-        resident = _resident_mebibytes(api.pid)
+class _Used(NamedTuple):
+    """What had come by some moment, and the CPU time that the API and the bare subscriber had used."""
+
+    messages: int
+    ours: float
+    bare: float
+
+
+def api_rows(hosts: int, seconds: float = 10.0) -> list[Row]:
+    """Measure the API of so many hosts."""
+    with _fleet(hosts) as (port, api, bare):
+        used = [_Used(_received(port), cpu_seconds(api), cpu_seconds(bare))]
+        for _ in range(WINDOWS):
+            time.sleep(seconds / WINDOWS)
+            used.append(_Used(_received(port), cpu_seconds(api), cpu_seconds(bare)))
+        told = _hosts(port)
+        memory = resident_mebibytes(api), resident_mebibytes(bare)
     how = f"fleet: hosts of 8 GPUs at one snapshot a second each, over {seconds:g} s; memory grows with the history"
+    how += "; against a bare SUB of the same messages"
+    name = f"API, {hosts:,} host{'' if hosts == 1 else 's'}"
+    share = 100 * WINDOWS / seconds
+    spent = [((late.ours - early.ours), (late.bare - early.bare)) for early, late in pairwise(used)]
+    came = [late.messages - early.messages for early, late in pairwise(used)]
+    each = [(1e6 * one / messages, 1e6 * two / messages) for (one, two), messages in zip(spent, came, strict=True)]
     ages = [host["age_seconds"] for host in told if host["state"] == _FRESH]
-    name = f"API, {hosts} hosts"
     return [
-        figure(f"{name}: CPU", "% of a core", [100 * cpu[0] / elapsed], how=how),
-        figure(f"{name}: CPU of a snapshot", "us CPU", [1e6 * cpu[0] / messages], how=how),
-        figure(f"{name}: memory", "MiB", [resident], how=how),
+        ratio(f"{name}: CPU", "% of a core", compared([(share * one, share * two) for one, two in spent]), how=how),
+        ratio(f"{name}: CPU of a snapshot", "us CPU", compared(each), how=how),
+        ratio(f"{name}: memory", "MiB", compared([memory]), how=how),
         figure(f"{name}: fresh", "hosts", [len(ages)], how=how),
         figure(f"{name}: oldest fresh", "s", [max(ages)], how=how),
         figure(f"{name}: lost", "messages", [sum(host["messages"]["lost"] for host in told)], how=how),
     ]
 
 
-def _collector_rows(library: Path, subscribers: int, seconds: float) -> list[Row]:
+@contextmanager
+def _fleet(hosts: int) -> Iterator[tuple[int, int, int]]:
+    """Run so many hosts, an API that has heard them all, and a bare subscriber. Give the API's port, and the numbers of
+    both processes."""
+    open_files.allow(_FILES_PER_FEED * hosts + 100)
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
+        path, port = Path(directory) / "feeds", free_port()
+        stack.enter_context(running("tests.benchmarks.hosts", str(hosts), str(path), extra={}))
+        _until(path.exists)
+        extra = settings(API_PORT=str(port), FEED_CONNECT=f"file:{path}")
+        api = stack.enter_context(running("api", extra=extra))
+        bare = stack.enter_context(running("tests.benchmarks.bare", "api", *path.read_text().split(), extra={}))
+        wait_for(port, api)
+        _until(lambda: sum(host["host"] is not None for host in _hosts(port)) == hosts)
+        yield port, api.pid, bare.pid
+
+
+def collector_rows(library: Path, subscribers: int = SUBSCRIBERS, seconds: float = 10.0) -> list[Row]:
+    """Measure the collector of so many subscribers."""
     feed = f"tcp://127.0.0.1:{free_port()}"
-    settings = {"HOST": "fleet", "INTERVAL_SECONDS": "0.05", "FEED_BIND": feed, "NVML_LIBRARY": str(library)}
-    settings["LOG_LEVEL"] = "WARNING"
+    extra = settings(HOST="fleet", INTERVAL_SECONDS=str(1 / _RATE), FEED_BIND=feed, NVML_LIBRARY=str(library))
     with ExitStack() as stack:
-        collector = stack.enter_context(running("collector", extra={**driver(), **_prefixed(settings)}))
+        collector = stack.enter_context(running("collector", extra={**driver(), **extra})).pid
         listening = _Listening(feed, subscribers)
         stack.callback(listening.close)
         stopped = stack.enter_context(running("api.tap", "--feed-connect", feed, "--log-level=WARNING", extra={}))
@@ -83,16 +117,21 @@ def _collector_rows(library: Path, subscribers: int, seconds: float) -> list[Row
         stopped.send_signal(signal.SIGSTOP)
         stack.callback(stopped.send_signal, signal.SIGCONT)
         listening.listen_for(1.0)  # to what has come meanwhile
-        listening.lost = listening.received = 0
-        with _cpu_seconds(collector.pid) as cpu:
-            listening.listen_for(seconds)
-        resident = _resident_mebibytes(collector.pid)
-    how = f"collector: 8 GPUs, 20 snapshots a second, {subscribers} subscribers, and one more that was stopped"
+        listening.begin()
+        spent = []
+        for _ in range(WINDOWS):
+            before, began = cpu_seconds(collector), time.monotonic()
+            listening.listen_for(seconds / WINDOWS)
+            spent.append(100 * (cpu_seconds(collector) - before) / (time.monotonic() - began))
+        memory = resident_mebibytes(collector)
+    how = f"collector: 8 GPUs, {_RATE} snapshots a second, {subscribers} subscribers, and one more that was stopped"
+    how += "; received: against what was published meanwhile, times the subscribers"
+    name = f"collector, {subscribers} subscribers"
     return [
-        figure(f"collector, {subscribers} subscribers: CPU", "% of a core", [100 * cpu[0] / seconds], how=how),
-        figure(f"collector, {subscribers} subscribers: memory", "MiB", [resident], how=how),
-        figure(f"collector, {subscribers} subscribers: received", "messages", [listening.received], how=how),
-        figure(f"collector, {subscribers} subscribers: lost", "messages", [listening.lost], how=how),
+        figure(f"{name}: CPU", "% of a core", spent, how=how),
+        figure(f"{name}: memory", "MiB", [memory], how=how),
+        ratio(f"{name}: received", "messages", compared([(listening.received, listening.due)]), how=how),
+        figure(f"{name}: lost", "messages", [listening.lost], how=how),
     ]
 
 
@@ -112,22 +151,33 @@ class _Listening:
     """Subscribers of one feed, all in this thread, and what they lost."""
 
     def __init__(self, feed: str, subscribers: int) -> None:
-        open_files.allow(_FILES_PER_SUBSCRIBER * subscribers + 100)
+        open_files.allow(_FILES_PER_FEED * subscribers + 100)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._latest: dict[zmq.Socket[bytes], int] = {}
         self._poller = zmq.Poller()
         self._subscribers = subscribers
-        self.lost = self.received = 0
         for _ in range(subscribers):
             socket = self._context.socket(zmq.SUB)
             socket.subscribe(b"")
             socket.connect(feed)
             self._poller.register(socket, zmq.POLLIN)
+        self.begin()
 
     @property
     def are_all_heard(self) -> bool:
         """Whether each has received something."""
         return len(self._latest) == self._subscribers
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self.lost = self.received = 0
+        self._began = dict(self._latest)
+
+    @property
+    def due(self) -> int:
+        """How many were published from then on to the newest that anybody has received, to each of the subscribers."""
+        newest = max(self._latest.values())
+        return sum(newest - sequence for sequence in self._began.values())
 
     def listen(self, until: Callable[[], bool]) -> None:
         """Receive, and count."""
@@ -148,13 +198,8 @@ class _Listening:
         self._context.destroy(linger=0)
 
 
-def _prefixed(settings: Mapping[str, str]) -> dict[str, str]:
-    return {PREFIX + name: value for name, value in settings.items()}
-
-
 def _hosts(port: int) -> list[dict[str, Any]]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/monitoring/hosts", timeout=START_SECONDS) as answer:
-        told: list[dict[str, Any]] = json.load(answer)["hosts"]
+    told: list[dict[str, Any]] = json.loads(body(port, f"{MONITORING}/hosts"))["hosts"]
     return told
 
 
@@ -169,22 +214,3 @@ def _until(is_so: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError("the fleet does not start")
         time.sleep(0.1)
-
-
-@contextmanager
-def _cpu_seconds(pid: int) -> Iterator[list[float]]:
-    """Give a list that has, after the block, the CPU time that a process used meanwhile."""
-    used: list[float] = []
-    before = _cpu(pid)
-    yield used
-    used.append(_cpu(pid) - before)
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS  # proc(5): utime, stime
-
-
-def _resident_mebibytes(pid: int) -> float:
-    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 2**10

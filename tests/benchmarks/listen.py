@@ -1,5 +1,6 @@
 """What it costs the API that so many listen to its stream, at one snapshot of 8 GPUs per second: its CPU, its memory,
-and how long it takes until the last one has been told. The API runs as the README has it, on a core of its own."""
+and how long it takes until the last one has been told; beside a bare server that writes as much to as many. Both share
+a core that nobody else is put on, the API as the README has it."""
 
 import asyncio
 import sys
@@ -8,17 +9,30 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
+from api import open_files
 from api.routes import STREAM_PATH
 from collector.publisher import Publisher
 from common.clock import elapsed_seconds
-from common.settings import PREFIX
+from tests.benchmarks.rounds import compared
 from tests.benchmarks.snapshots import following, snapshot
-from tests.benchmarks.surroundings import START_SECONDS, cpu_seconds, pinned, resident_mebibytes, running, wait_for
-from tests.benchmarks.table import Promise, Row, figure
+from tests.benchmarks.surroundings import (
+    START_SECONDS,
+    cpu_seconds,
+    pinned,
+    resident_mebibytes,
+    running,
+    settings,
+    wait_for,
+)
+from tests.benchmarks.table import Promise, Row, figure, ratio
 from tests.ports import free_port
 
 LISTENERS = (1, 100, 1000)
 _WITHIN_THE_SECOND = Promise(1000)
+_FILES_PER_LISTENER = 2
+_HEARD = 2
+"""Messages after which a listener has certainly been told of one that was published while it listened."""
+_LEFTOVERS_SECONDS = 0.3
 _REQUEST = f"GET {STREAM_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 _END = b"\n\n\r\n"
 """Of a message, and the chunk that it is in."""
@@ -56,52 +70,115 @@ def rows(listeners: Sequence[int] = LISTENERS, snapshots: int = 10, interval_sec
     """Measure with each number of listeners, over so many snapshots; nothing where the platform has no `/proc`."""
     if sys.platform != "linux":
         return []
-    return [row for count in listeners for row in _rows(count, snapshots, interval_seconds)]
+    return [row for count in listeners for row in rows_of(_Plan(count, snapshots, interval_seconds))]
 
 
-def _rows(count: int, snapshots: int, interval_seconds: float) -> list[Row]:
-    feed, port = f"tcp://127.0.0.1:{free_port()}", free_port()
-    settings = {"API_PORT": str(port), "FEED_CONNECT": feed, "LOG_LEVEL": "WARNING"}
+def rows_of(plan: _Plan) -> list[Row]:
+    """Measure with one number of listeners."""
+    feeds, ports = [f"tcp://127.0.0.1:{free_port()}" for _ in range(2)], [free_port() for _ in range(2)]
+    open_files.allow(_FILES_PER_LISTENER * plan.listeners + 100)
     with ExitStack() as stack:
         with pinned(0):
-            extra = {PREFIX + name: value for name, value in settings.items()}
-            api = stack.enter_context(running("api", extra=extra))
+            ours = stack.enter_context(running("api", extra=settings(API_PORT=str(ports[0]), FEED_CONNECT=feeds[0])))
+            bare = stack.enter_context(running("tests.benchmarks.bare", "stream", feeds[1], str(ports[1]), extra={}))
         stack.enter_context(pinned(-1))
-        wait_for(port, api)
+        for port, process in zip(ports, (ours, bare), strict=True):
+            wait_for(port, process)
+        pids = ours.pid, bare.pid
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-            delays, share = runner.run(_measured(feed, port, api.pid, _Plan(count, snapshots, interval_seconds)))
-        held = resident_mebibytes(api.pid)
-    who = f"{count:,} listener{'' if count == 1 else 's'}"
-    how = "listeners: of the stream, at one snapshot of 8 GPUs per second; CPU in percent of one core"
+            told = runner.run(_measured(feeds, ports, pids, plan))
+        memory = resident_mebibytes(pids[0]), resident_mebibytes(pids[1])
+    who = f"{plan.listeners:,} listener{'' if plan.listeners == 1 else 's'}"
+    how = (
+        "listeners: of the stream, at one snapshot of 8 GPUs per second; CPU in percent of one core; against a bare SUB"
+    )
+    how += " whose messages a bare asyncio protocol writes to as many"
+    shares = [(one.percent, two.percent) for one, two in told]
     return [
-        figure(f"{who}: the last is told after", "ms", delays, _WITHIN_THE_SECOND, how),
-        figure(f"{who}: CPU of the API", "%", [share]),
-        figure(f"{who}: memory of the API", "MiB", [held]),
+        figure(f"{who}: the last is told after", "ms", [one.delay for one, _ in told], _WITHIN_THE_SECOND, how),
+        ratio(f"{who}: the last, against bare", "ms", compared([(one.delay, two.delay) for one, two in told])),
+        ratio(f"{who}: CPU of the API", "%", compared(shares)),
+        ratio(f"{who}: memory of the API", "MiB", compared([memory])),
     ]
 
 
-async def _measured(feed: str, port: int, pid: int, plan: _Plan) -> tuple[list[float], float]:
-    """Return after how many milliseconds the last one was told of each snapshot, and the API's CPU in percent."""
-    publisher = Publisher(feed, elapsed_seconds)
-    serving = asyncio.create_task(publisher.serve())
-    latest = snapshot()
-    await publisher.publish(latest)
-    ears = [await _listen(port) for _ in range(plan.listeners)]
-    await _until_told(ears, 1)
-    spent, began, delays = cpu_seconds(pid), time.perf_counter(), []
+class _Told(NamedTuple):
+    """Of one snapshot: after how many milliseconds the last one was told of it, and the CPU until the next in percent
+    of a core."""
+
+    delay: float
+    percent: float
+
+
+class _Side:
+    """A server of events, those who listen to it, and the feed from which it has them."""
+
+    def __init__(self, feed: str, pid: int) -> None:
+        self._pid = pid
+        self._publisher = Publisher(feed, elapsed_seconds)
+        self._serving = asyncio.create_task(self._publisher.serve())
+        self._latest = snapshot()
+        self._spent = 0.0
+        self._ears: list[_Ear] = []
+
+    async def listen(self, port: int, listeners: int) -> None:
+        """Come in, and wait until all have been told of what was published since, and of nothing more."""
+        self._ears = [await _listen(port) for _ in range(listeners)]
+        async with asyncio.timeout(START_SECONDS):
+            while any(ear.told < _HEARD for ear in self._ears):
+                self._latest = following(self._latest)
+                await self._publisher.publish(self._latest)
+                await asyncio.sleep(_LEFTOVERS_SECONDS)
+        await asyncio.sleep(_LEFTOVERS_SECONDS)
+        self._spent = cpu_seconds(self._pid)
+
+    def percent(self, seconds: float) -> float:
+        """Return the CPU that was used since this was asked before, so many seconds ago."""
+        before, self._spent = self._spent, cpu_seconds(self._pid)
+        return 100 * (self._spent - before) / seconds
+
+    async def tell(self) -> float:
+        """Publish, and return after how many milliseconds the last one was told."""
+        self._latest = following(self._latest)
+        due = [ear.told + 1 for ear in self._ears]
+        published_at = time.perf_counter()
+        await self._publisher.publish(self._latest)
+        await _until_told(self._ears, due)
+        return (max(ear.told_at for ear in self._ears) - published_at) * 1e3
+
+    def close(self) -> None:
+        """Leave."""
+        for ear in self._ears:
+            ear.transport.abort()
+        self._serving.cancel()
+        self._publisher.close()
+
+
+async def _measured(
+    feeds: Sequence[str], ports: Sequence[int], pids: Sequence[int], plan: _Plan
+) -> list[tuple[_Told, _Told]]:
+    """Tell both sides of each snapshot, the second half an interval after the first."""
+    sides = [_Side(feed, pid) for feed, pid in zip(feeds, pids, strict=True)]
+    for side, port in zip(sides, ports, strict=True):
+        await side.listen(port, plan.listeners)
+    began, found = time.perf_counter(), []
     for number in range(plan.snapshots):
-        await asyncio.sleep(max(0.0, began + number * plan.interval_seconds - time.perf_counter()))
-        published_at, latest = time.perf_counter(), following(latest)
-        await publisher.publish(latest)
-        await _until_told(ears, number + 2)
-        delays.append((max(ear.told_at for ear in ears) - published_at) * 1e3)
-    await asyncio.sleep(max(0.0, began + plan.snapshots * plan.interval_seconds - time.perf_counter()))
-    share = 100 * (cpu_seconds(pid) - spent) / (time.perf_counter() - began)
-    for ear in ears:
-        ear.transport.abort()
-    serving.cancel()
-    publisher.close()
-    return delays, share
+        delays = []
+        for place, side in enumerate(sides):
+            await _until(began + (number + place / 2) * plan.interval_seconds)
+            delays.append(await side.tell())
+        await _until(began + (number + 1) * plan.interval_seconds)
+        one, two = (
+            _Told(delay, side.percent(plan.interval_seconds)) for delay, side in zip(delays, sides, strict=True)
+        )
+        found.append((one, two))
+    for side in sides:
+        side.close()
+    return found
+
+
+async def _until(moment: float) -> None:
+    await asyncio.sleep(max(0.0, moment - time.perf_counter()))
 
 
 async def _listen(port: int) -> _Ear:
@@ -109,8 +186,8 @@ async def _listen(port: int) -> _Ear:
     return ear
 
 
-async def _until_told(ears: Sequence[_Ear], messages: int) -> None:
+async def _until_told(ears: Sequence[_Ear], due: Sequence[int]) -> None:
     """Raises TimeoutError: somebody was not told."""
     async with asyncio.timeout(START_SECONDS):
-        while any(ear.told < messages for ear in ears):
+        while any(ear.told < messages for ear, messages in zip(ears, due, strict=True)):
             await asyncio.sleep(0.002)

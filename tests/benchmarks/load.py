@@ -95,14 +95,15 @@ async def _ask_until(until: float, question: Question) -> list[float]:
     while not latencies or time.perf_counter() < until:
         began = time.perf_counter()
         writer.write(question.raw)
-        await _read_answer(reader)
+        await read_answer(reader)
         latencies.append(time.perf_counter() - began)
     writer.close()
     await writer.wait_closed()
     return latencies
 
 
-async def _read_answer(reader: asyncio.StreamReader) -> None:
+async def read_answer(reader: asyncio.StreamReader) -> None:
+    """Read one answer to its end. Raises RuntimeError: it was no 200, or the connection ended."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"(?i)content-length: ([0-9]+)", head)

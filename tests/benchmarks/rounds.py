@@ -1,4 +1,4 @@
-"""Turns: ours, the floor, the floor, ours, and so on in one run; and what the many rounds say together."""
+"""Turns: ours, another, another, ours, and so on in one run; and what the many rounds say together."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -16,10 +16,10 @@ class Spread(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """Ours beside the floor: the median of each, and the ratio of the two in each round."""
+    """Ours beside another: the median of each, and the ratio of the two in each round."""
 
     ours: float
-    floor: float
+    other: float
     ratio: Spread
 
 
@@ -29,27 +29,26 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def compared(pairs: Sequence[tuple[float, float]]) -> Compared:
-    """Return what the rounds, each of ours and the floor, say together."""
-    ours, floor = (statistics.median(column) for column in zip(*pairs, strict=True))
-    return Compared(ours, floor, spread([one / other for one, other in pairs]))
+    """Return what the rounds, each of ours and the other, say together."""
+    ours, other = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return Compared(ours, other, spread([one / other for one, other in pairs]))
 
 
-def take_turns(
-    rounds: int, ours: Callable[[], Measured], floor: Callable[[], Measured]
-) -> list[tuple[Measured, Measured]]:
-    """Run both `rounds` times, close together, after one round of each that is thrown away."""
-    ours(), floor()
-    return [_pair(number, ours, floor) for number in range(rounds)]
+def take_turns(rounds: int, *jobs: Callable[[], Measured]) -> list[tuple[Measured, ...]]:
+    """Run all `rounds` times, close together, after one round of each that is thrown away. Return what each measured in
+    each round."""
+    for job in jobs:
+        job()
+    return [_turn(number, jobs) for number in range(rounds)]
 
 
-def compare(rounds: int, ours: Callable[[], float], floor: Callable[[], float]) -> Compared:
+def compare(rounds: int, ours: Callable[[], float], other: Callable[[], float]) -> Compared:
     """Take turns, and return what they say together. Both return what one round measured, in the same unit."""
-    return compared(take_turns(rounds, ours, floor))
+    return compared([(one, two) for one, two in take_turns(rounds, ours, other)])
 
 
-def _pair(number: int, ours: Callable[[], Measured], floor: Callable[[], Measured]) -> tuple[Measured, Measured]:
-    """Who goes first changes, or a machine that grows slower would always slow the second."""
+def _turn(number: int, jobs: Sequence[Callable[[], Measured]]) -> tuple[Measured, ...]:
+    """Who goes first changes, or a machine that grows slower would always slow the last."""
     if number % 2:
-        second = floor()
-        return ours(), second
-    return ours(), floor()
+        return tuple(reversed([job() for job in reversed(jobs)]))
+    return tuple(job() for job in jobs)

@@ -1,13 +1,15 @@
 """The servers that are compared, one of them in this process: `python -m tests.benchmarks.servers KIND PORT`.
 
 `ours` is the API's own, over a cache that was fed one snapshot, and `guarded` the same for those with a token; `bare`
-has a Tornado RequestHandler for each path that writes the same bytes with the same content type.
+has a Tornado RequestHandler for each path that writes the same bytes with the same content type, and `canned` is a bare
+asyncio protocol, which answers whatever is asked with the same bytes as `gpu-metrics` and reads no more than where a
+request ends.
 """
 
 import asyncio
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import tornado.web
@@ -22,30 +24,35 @@ from common.clock import elapsed_seconds
 from tests.benchmarks.snapshots import snapshot
 from tests.builders import ask, make_answers, make_cache, make_history
 
-OURS, GUARDED, BARE = "ours", "guarded", "bare"
+OURS, GUARDED, BARE, CANNED = "ours", "guarded", "bare", "canned"
 SCRAPE_PATH = "/metrics"
 TOKEN = "the-token-of-the-benchmark"  # noqa: S105 -- it opens nothing else
 
 
-def _listen_ours(port: int, access: Access | None = None) -> object:
+async def _listen_ours(port: int, access: Access | None = None) -> object:
     cache = make_cache(snapshot(), now=elapsed_seconds())
     server = Server(make_answers(cache, access), Stream(cache, make_history()), Tally(), elapsed_seconds)
     server.listen("127.0.0.1", port)
     return server
 
 
-def _listen_guarded(port: int) -> object:
+async def _listen_guarded(port: int) -> object:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "tokens"
         path.touch(mode=0o600)
         path.write_text(f"benchmark {TOKEN}\n")
-        return _listen_ours(port, Access(Tokens(str(path))))
+        return await _listen_ours(port, Access(Tokens(str(path))))
 
 
-def _listen_bare(port: int) -> object:
+def _told(path: str) -> tuple[bytes, str]:
+    """Return the body that ours answers with, and its content type."""
     answers = make_answers(make_cache(snapshot(), now=elapsed_seconds()))
-    told = {path: ask(answers, path, now=elapsed_seconds()) for path in (METRICS_PATH, SCRAPE_PATH)}
-    handlers = [(path, _bare(answer.body, dict(answer.headers)["Content-Type"])) for path, answer in told.items()]
+    answer = ask(answers, path, now=elapsed_seconds())
+    return answer.body, dict(answer.headers)["Content-Type"]
+
+
+async def _listen_bare(port: int) -> object:
+    handlers = [(path, _bare(*_told(path))) for path in (METRICS_PATH, SCRAPE_PATH)]
     return tornado.web.Application(handlers).listen(port, "127.0.0.1")
 
 
@@ -58,11 +65,37 @@ def _bare(body: bytes, kind: str) -> type[tornado.web.RequestHandler]:
     return Bare
 
 
-_LISTEN: dict[str, Callable[[int], object]] = {OURS: _listen_ours, GUARDED: _listen_guarded, BARE: _listen_bare}
+class _Canned(asyncio.Protocol):
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+        self._asked = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        *asked, self._asked = (self._asked + data).split(b"\r\n\r\n")
+        self._transport.write(self._answer * len(asked))
+
+
+async def _listen_canned(port: int) -> object:
+    body, kind = _told(METRICS_PATH)
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    answer = head.encode() + body
+    return await asyncio.get_running_loop().create_server(lambda: _Canned(answer), "127.0.0.1", port)
+
+
+_LISTEN: dict[str, Callable[[int], Awaitable[object]]] = {
+    OURS: _listen_ours,
+    GUARDED: _listen_guarded,
+    BARE: _listen_bare,
+    CANNED: _listen_canned,
+}
 
 
 async def _serve(kind: str, port: int) -> None:
-    _kept = _LISTEN[kind](port)
+    _kept = await _LISTEN[kind](port)
     await asyncio.Event().wait()
 
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -16,11 +16,19 @@ ROOT = Path(__file__).parents[2]
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
 GPUS = 8
+_SCHEDULED = 2
+"""Which clock of a process clock_getcpuclockid(3) means, in the lowest bits of the clock's number."""
 
 
 def driver(spin_us: int = 0) -> dict[str, str]:
     """Return the variables by which the stand-in has `GPUS` GPUs and costs next to nothing, or so much a call."""
     return {"NVML_STANDIN_GPUS": str(GPUS), "NVML_STANDIN_SPIN_US": str(spin_us)}
+
+
+def settings(**given: str) -> dict[str, str]:
+    """Return the variables that tell one of the processes so, and to log no more than errors: that the feed ends with
+    the measurement is none."""
+    return {PREFIX + name: value for name, value in {"LOG_LEVEL": "ERROR", **given}.items()}
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -49,9 +57,21 @@ def output_of(module: str, *arguments: str, extra: Mapping[str, str]) -> bytes:
 @contextmanager
 def running(module: str, *arguments: str, extra: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """Run a module beside this process, and end it with the block."""
-    with subprocess.Popen(
-        command(module, *arguments), cwd=ROOT, env=environment(extra), stdout=subprocess.DEVNULL
-    ) as process:
+    with begun(command(module, *arguments), extra, stdout=subprocess.DEVNULL) as process:
+        yield process
+
+
+@contextmanager
+def begun(
+    line: Sequence[str],
+    extra: Mapping[str, str],
+    *,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command beside this process, and end it with the block."""
+    with subprocess.Popen(line, cwd=ROOT, env=environment(extra), stdin=stdin, stdout=stdout, stderr=stderr) as process:
         try:
             yield process
         finally:
@@ -99,5 +119,5 @@ def resident_mebibytes(pid: int) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process's threads have used, to the nanosecond; Linux only."""
-    return sum(int(one.read_text().split()[0]) for one in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+    """Return the CPU time of a process, that of its ended threads included, to the nanosecond; Linux only."""
+    return time.clock_gettime(~pid << 3 | _SCHEDULED)

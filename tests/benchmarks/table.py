@@ -6,7 +6,10 @@ from msgspec import Struct
 
 from tests.benchmarks.rounds import Compared, Spread, spread
 
-_HEADINGS = ("measured", "ours", "floor", "unit", "ratio", "min..max", "promised", "verdict")
+_HEADINGS = ("measured", "ours", "beside", "unit", "ratio", "min..max", "promised", "verdict")
+
+
+NOT_INSTALLED = "not installed"
 
 
 class Promise(Struct, frozen=True):
@@ -27,32 +30,39 @@ class Promise(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """One measurement. `value` is what a promise is about: the ratio of ours to the floor, or ours where there is no
-    floor. `how` is what the reader must know to read it right."""
+    """One measurement. `value` is what a promise is about: the ratio of ours to the other, or ours where there is no
+    other. None is what was not measured. `how` is what the reader must know to read it right."""
 
     name: str
     unit: str
-    ours: float
-    floor: float | None
-    value: Spread
+    ours: float | None
+    other: float | None
+    value: Spread | None
     promise: Promise | None = None
     how: str = ""
 
     @property
     def verdict(self) -> str:
-        """Return what the promise says of the value; `-` where none was made."""
+        """Return what the promise says of the value, `-` where none was made, or that there is no value."""
+        if self.value is None:
+            return NOT_INSTALLED
         return "-" if self.promise is None else self.promise.verdict(self.value.median)
 
 
 def ratio(name: str, unit: str, found: Compared, promise: Promise | None = None, how: str = "") -> Row:
-    """Return the row of ours against a floor."""
-    return Row(name=name, unit=unit, ours=found.ours, floor=found.floor, value=found.ratio, promise=promise, how=how)
+    """Return the row of ours against another."""
+    return Row(name=name, unit=unit, ours=found.ours, other=found.other, value=found.ratio, promise=promise, how=how)
 
 
 def figure(name: str, unit: str, values: Sequence[float], promise: Promise | None = None, how: str = "") -> Row:
-    """Return the row of a number that has no floor."""
+    """Return the row of a number that nothing is set beside."""
     value = spread(values)
-    return Row(name=name, unit=unit, ours=value.median, floor=None, value=value, promise=promise, how=how)
+    return Row(name=name, unit=unit, ours=value.median, other=None, value=value, promise=promise, how=how)
+
+
+def missing(name: str, unit: str, how: str = "") -> Row:
+    """Return the row of what could not be measured, for what it is set beside is not installed."""
+    return Row(name=name, unit=unit, ours=None, other=None, value=None, how=how)
 
 
 def text(rows: Sequence[Row]) -> str:
@@ -81,17 +91,19 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.name,
         _number(row.ours),
-        "" if row.floor is None else _number(row.floor),
+        _number(row.other),
         row.unit,
-        "" if row.floor is None else f"{row.value.median:.2f}",
-        f"{_number(row.value.least)}..{_number(row.value.most)}",
+        "" if row.value is None or row.other is None else f"{row.value.median:.2f}",
+        "" if row.value is None else f"{_number(row.value.least)}..{_number(row.value.most)}",
         str(row.promise or ""),
         row.verdict,
     )
 
 
-def _number(value: float) -> str:
+def _number(value: float | None) -> str:
     """Three digits that count; none behind the point of what is large."""
+    if value is None:
+        return ""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 

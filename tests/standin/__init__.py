@@ -35,13 +35,14 @@ def has_compiler() -> bool:
     return shutil.which(_COMPILE[0]) is not None
 
 
-def build(directory: Path, *, old: bool = False) -> Path:
-    """Compile the stand-in into `directory` and return the library's path; `old`: without the symbols in NEWER.
+def build(directory: Path, *, old: bool = False, source: Path = SOURCE) -> Path:
+    """Compile the stand-in into `directory` and return the library's path; `old`: without the symbols in NEWER;
+    `source`: C code that includes the stand-in's and has more symbols.
 
     Raises:
         subprocess.CalledProcessError: it does not compile; the compiler has said why on stderr.
     """
     library = directory / "libnvidia-ml.so.1"
     options = ["-DOLD_DRIVER"] if old else []
-    subprocess.run([*_COMPILE, *options, str(SOURCE), "-o", str(library)], check=True)
+    subprocess.run([*_COMPILE, *options, str(source), "-o", str(library)], check=True)
     return library
