@@ -100,8 +100,9 @@ class Publisher:
         """Send a snapshot to all who listen now, and keep it for those who come later."""
         self._latest, self._published_at = snapshot, self._now()
         frame = wire.encode(snapshot)
-        self._socket.setsockopt(zmq.XPUB_WELCOME_MSG, frame)
+        # First to those who wait. Who comes meanwhile has the welcome before and then this; a send does not wait.
         await self._socket.send(frame)
+        self._socket.setsockopt(zmq.XPUB_WELCOME_MSG, frame)
 
     def refresh_welcome(self) -> None:
         """Let the welcome tell how long its snapshot has been held by now."""
