@@ -3,9 +3,10 @@
 The zeros and the placeholder GPU of that API stand in this module only.
 """
 
-import math
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, NamedTuple
+from math import isfinite
+from operator import attrgetter
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -75,33 +76,24 @@ class MetricsBody(Struct, frozen=True):
     ] = UNSET
 
 
-class _Row(NamedTuple):
-    """One number of the first API: its dotted name, the reading it comes from, how it is made of that."""
+_ROWS = {
+    "utilization": "utilization_gpu_percent",
+    "memory.total": "memory_total_bytes",
+    "memory.used": "memory_used_bytes",
+    "memory.free": "memory_free_bytes",
+    "temperature": "temperature_gpu_celsius",
+    "power_usage": "power_draw_watts",
+    "clock_speeds.graphics": "clock_graphics_megahertz",
+    "clock_speeds.memory": "clock_memory_megahertz",
+    "memory_utilization": "utilization_memory_percent",
+}
+"""The reading that each number of the first API comes from, by the number's dotted name."""
 
-    name: str
-    reading: str
-    convert: Callable[[float], float]
+_readings: Callable[[Gpu], tuple[Any, ...]] = attrgetter(*_ROWS.values())
 
 
 def _megabytes(count: float) -> int:
     return int(count) >> 20
-
-
-def _watts(watts: float) -> float:
-    return float(round(watts, 3))
-
-
-_ROWS = (
-    _Row("utilization", "utilization_gpu_percent", int),
-    _Row("memory.total", "memory_total_bytes", _megabytes),
-    _Row("memory.used", "memory_used_bytes", _megabytes),
-    _Row("memory.free", "memory_free_bytes", _megabytes),
-    _Row("temperature", "temperature_gpu_celsius", int),
-    _Row("power_usage", "power_draw_watts", _watts),
-    _Row("clock_speeds.graphics", "clock_graphics_megahertz", int),
-    _Row("clock_speeds.memory", "clock_memory_megahertz", int),
-    _Row("memory_utilization", "utilization_memory_percent", int),
-)
 
 
 def metrics_body(selection: Selection) -> MetricsBody:
@@ -141,24 +133,21 @@ def _silent(snapshots: list[Snapshot]) -> list[str]:
 
 
 def _gpu_metrics(gpu: Gpu, host: str) -> GpuMetrics:
-    numbers: dict[str, Any] = {}
-    unavailable = []
-    for row in _ROWS:
-        taken = getattr(gpu, row.reading)
-        if taken is None or not math.isfinite(taken):
-            unavailable.append(row.name)
-            taken = 0
-        numbers[row.name] = row.convert(taken)
+    taken = _readings(gpu)
+    unavailable = [name for name, value in zip(_ROWS, taken, strict=True) if value is None or not isfinite(value)]
+    if unavailable:
+        taken = tuple(0 if name in unavailable else value for name, value in zip(_ROWS, taken, strict=True))
+    utilization, total, used, free, temperature, power, graphics_clock, memory_clock, memory_utilization = taken
     return GpuMetrics(
         id=f"gpu-{gpu.index}",
         name=gpu.name or "",
         uuid=gpu.uuid or "",
-        utilization=numbers["utilization"],
-        memory=Memory(numbers["memory.total"], numbers["memory.used"], numbers["memory.free"]),
-        temperature=numbers["temperature"],
-        power_usage=numbers["power_usage"],
-        clock_speeds=ClockSpeeds(numbers["clock_speeds.graphics"], numbers["clock_speeds.memory"]),
-        memory_utilization=numbers["memory_utilization"],
+        utilization=int(utilization),
+        memory=Memory(_megabytes(total), _megabytes(used), _megabytes(free)),
+        temperature=int(temperature),
+        power_usage=float(round(power, 3)),
+        clock_speeds=ClockSpeeds(int(graphics_clock), int(memory_clock)),
+        memory_utilization=int(memory_utilization),
         status=gpu.state,
         unavailable=unavailable,
         host=host,

@@ -182,7 +182,7 @@ def test_what_says_since_when_a_gpu_is_lost_is_told_where_losses_are() -> None:
 
 def test_the_readings_table_names_each_reading_as_the_endpoint_does() -> None:
     named = {row[0]: row[5] for row in _table("## Readings") if row[5]}
-    assert named == {f"`{row.reading}`": f"`{row.name}`" for row in _ROWS}
+    assert named == {f"`{reading}`": f"`{name}`" for name, reading in _ROWS.items()}
 
 
 def test_the_endpoint_s_fields_are_all_described() -> None:
