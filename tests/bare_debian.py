@@ -114,12 +114,11 @@ def lacking() -> str | None:
     return None
 
 
-def make_tarball(tarball: Path) -> None:
-    """Make a bare Debian of this machine's release, of the packages that every Debian has, and pack it."""
-    release = platform.freedesktop_os_release()["VERSION_CODENAME"]
+def make_tarball(tarball: Path, release: str = "") -> None:
+    """Make a bare Debian, of the packages that every Debian has, and pack it; of this machine's release by default."""
     root = tarball.with_suffix(".root")
     shutil.rmtree(root, ignore_errors=True)
-    _ran("debootstrap", "--variant=minbase", release, str(root), _mirror(release))
+    _ran("debootstrap", "--variant=minbase", release or _release(), str(root), _mirror(_release()))
     _ran("chroot", str(root), "apt-get", "clean")
     packed = tarball.with_suffix(".new")
     _ran("tar", "--create", "--file", str(packed), "--directory", str(root), ".")
@@ -128,16 +127,29 @@ def make_tarball(tarball: Path) -> None:
 
 
 def unpack(tarball: Path, root: Path) -> BareDebian:
-    """Return a bare Debian of its own at `root`, which finds packages and hosts as this machine does."""
+    """Return a bare Debian of its own at `root`, which finds packages and hosts as this machine does.
+
+    One of another release knows its own packages, and only where debootstrap found them.
+    """
     root.mkdir()
     _ran("tar", "--extract", "--file", str(tarball), "--directory", str(root))
-    shutil.rmtree(root / "etc/apt")
-    for path in _TAKEN_OVER:
+    taken_over = set(_TAKEN_OVER)
+    if _release(root) == _release():
+        shutil.rmtree(root / "etc/apt")
+    else:
+        taken_over.remove("etc/apt")
+    for path in taken_over:
         if Path("/", path).is_dir():
             shutil.copytree(Path("/", path), root / path, dirs_exist_ok=True)
         else:
             shutil.copyfile(Path("/", path), root / path)
     return BareDebian(root)
+
+
+def _release(root: Path = Path("/")) -> str:
+    """Return the code name of this machine's release, or of the Debian at `root`."""
+    (name,) = re.findall(r"(?m)^VERSION_CODENAME=(.*)$", (root / "etc/os-release").read_text())
+    return str(name)
 
 
 def _ran(*command: str) -> str:

@@ -54,6 +54,11 @@ def get(port: int, target: str = METRICS, **headers: str) -> Reply:
     return Reply(response.status, dict(response.headers), json.loads(body) if body else None)
 
 
+def inherited() -> dict[str, str]:
+    """Return the environment of the tests without settings of ours."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GPU_METRICS_")}
+
+
 class Process:
     """One of our processes. Its standard output and error go to a file."""
 
@@ -66,12 +71,11 @@ class Process:
 
     def start(self) -> None:
         """Start it, with no settings but those given."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("GPU_METRICS_")}
         with self.log_path.open("ab") as log:
             self._popen = subprocess.Popen(
                 [sys.executable, "-m", self.module, *self.arguments],
                 cwd=ROOT,
-                env=inherited | self.settings,
+                env=inherited() | self.settings,
                 stdout=log,
                 stderr=log,
             )

@@ -1,6 +1,5 @@
 """`python -m api.health` against the two real processes: what a restart may mend, and what it does not."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import pytest
 import trustme
 
 from api.health import reachable
-from tests.processes import PATIENCE_SECONDS, ROOT, Service, Start, eventually
+from tests.processes import PATIENCE_SECONDS, ROOT, Service, Start, eventually, inherited
 from tests.standin import StandIn
 
 Ask = Callable[[Service], tuple[int, str]]
@@ -25,7 +24,7 @@ def ask() -> Ask:
         ran = subprocess.run(
             [sys.executable, "-m", "api.health"],
             cwd=ROOT,
-            env={"PATH": os.environ["PATH"], **service.api.settings},
+            env=inherited() | service.api.settings,
             capture_output=True,
             text=True,
             check=False,
