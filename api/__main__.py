@@ -50,7 +50,7 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> int:
     _warn_of_plain_tokens(settings)
     subscriber = _subscriber(feeds, cache)
     reloading = Reloading([loaded for loaded in (tokens, certificate, feeds) if loaded], time.time)
-    await _until_stopped(stop, asyncio.create_task(subscriber.serve()), asyncio.create_task(reloading.serve()))
+    await process.serve(stop, subscriber.serve(), reloading.serve())
     await server.stop(STOP_GRACE_SECONDS)
     subscriber.close()
     _log.info("stopped")
@@ -73,16 +73,6 @@ def _subscriber(feeds: Feeds, cache: Cache) -> Subscriber:
     cache.contacts = subscriber.contacts
     feeds.listeners += [subscriber.follow, lambda _: cache.follow(feeds.endpoints)]
     return subscriber
-
-
-async def _until_stopped(stop: asyncio.Event, *serving: asyncio.Task[None]) -> None:
-    """Wait until told to stop, and end the tasks; one that fails before that fails here."""
-    stopping = asyncio.create_task(stop.wait())
-    done, _ = await asyncio.wait({*serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    for task in done - {stopping}:
-        task.result()
-    for task in serving:
-        task.cancel()
 
 
 def _warn_of_plain_tokens(settings: ApiSettings) -> None:

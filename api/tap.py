@@ -58,21 +58,12 @@ async def _main(arguments: argparse.Namespace, settings: ApiSettings, stop: asyn
         return 1
     tap = Tap(arguments, recorder, stop)
     subscriber = Subscriber(feeds.feeds, tap.accept, lambda _: None, elapsed_seconds, feeds.secret_key)
-    serving = [asyncio.create_task(subscriber.serve())]
-    if arguments.table:
-        serving.append(asyncio.create_task(tap.show_table()))
-    await asyncio.wait({*serving, asyncio.create_task(_wait(stop))}, return_when=asyncio.FIRST_COMPLETED)
-    for task in serving:
-        task.cancel()
-    await asyncio.gather(*serving, return_exceptions=True)
+    showing = [tap.show_table()] if arguments.table else []
+    await process.serve(stop, subscriber.serve(), *showing)
     subscriber.close()
     if recorder:
         recorder.close()
     return tap.status
-
-
-async def _wait(stop: asyncio.Event) -> None:
-    await stop.wait()
 
 
 class Tap:

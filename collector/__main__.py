@@ -7,9 +7,8 @@ import time
 
 from collector.loop import beat, keep_house
 from collector.nvml import binding
-from collector.nvml.source import Nvml
-from collector.publisher import Publisher, lock_of
-from collector.sampler import Sampler
+from collector.publisher import EndpointError, Locked, Publisher, lock_of
+from collector.sampler import Sampler, nvml_of
 from common import process
 from common.clock import elapsed_seconds
 from common.reloading import Reloading
@@ -30,33 +29,33 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
     locked = lock_of(settings)
     try:
         publisher = Publisher(settings.feed_bind, elapsed_seconds, locked)
-    except OSError as error:
+        reason = await _collect(settings, publisher, locked, stop)
+    except EndpointError as error:
         _log.error("%s", error)
         return 1
-    binding.report()
-    nvml = Nvml(settings.nvml_library, processes=settings.processes, pcie_throughput=settings.pcie_throughput)
-    sampler = Sampler(settings, nvml)
-    house = asyncio.create_task(keep_house(sampler, publisher))
-    tasks = {
-        house,
-        asyncio.create_task(beat(sampler, publisher, settings.interval_seconds)),
-        asyncio.create_task(publisher.serve()),
-        asyncio.create_task(stop.wait()),
-    }
-    if locked:
-        tasks.add(asyncio.create_task(Reloading([locked.gate], time.time).serve()))
-    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-    await sampler.close(CLOSE_GRACE_SECONDS)
-    publisher.close()
-    for task in done:
-        task.result()
-    if house in done:
-        _log.error("ending, to be started anew: %s", house.result())
+    if reason is not None:
+        _log.error("ending, to be started anew: %s", reason)
         return 1
     _log.info("stopped")
     return 0
+
+
+async def _collect(
+    settings: CollectorSettings, publisher: Publisher, locked: Locked | None, stop: asyncio.Event
+) -> str | None:
+    """Sample and publish; return why this process should end, None when told to stop."""
+    binding.report()
+    sampler = Sampler(settings, nvml_of(settings))
+    reloading = [Reloading([locked.gate], time.time).serve()] if locked else []
+    beating = beat(sampler, publisher, settings.interval_seconds)
+    try:
+        reason: str | None = await process.serve(
+            stop, keep_house(sampler, publisher), beating, publisher.serve(), *reloading
+        )
+    finally:
+        await sampler.close(CLOSE_GRACE_SECONDS)
+        publisher.close()
+    return reason
 
 
 if __name__ == "__main__":

@@ -58,6 +58,10 @@ _OPTIONS = {
 }
 
 
+class EndpointError(OSError):
+    """The endpoint is in use or cannot be had; the message names it, and why."""
+
+
 class Locked(NamedTuple):
     """What encrypts a feed: the collector's secret key, and who may subscribe."""
 
@@ -77,7 +81,7 @@ class Publisher:
     """Publishes snapshots on one endpoint. `now` gives seconds on a clock that is never set back."""
 
     def __init__(self, endpoint: str, now: Callable[[], float], locked: Locked | None = None) -> None:
-        """Bind. Raises OSError: the endpoint is in use or cannot be had; the message names it."""
+        """Bind. Raises EndpointError."""
         self._endpoint = endpoint
         self._now = now
         self._locked = locked
@@ -88,9 +92,6 @@ class Publisher:
         self._must_reopen = False
         self.is_subscribed = asyncio.Event()
         """Set once somebody has subscribed."""
-        path = endpoint.removeprefix("ipc://")
-        if path != endpoint:
-            _refuse_occupied(Path(path))
         if locked:
             locked.gate.listeners.append(self._drop_all)
         self._open()
@@ -111,7 +112,12 @@ class Publisher:
             self._socket.setsockopt(zmq.XPUB_WELCOME_MSG, wire.encode(held))
 
     async def serve(self) -> None:
-        """Let subscribers come and go, for ever: libzmq attends to them only while somebody reads this socket."""
+        """Let subscribers come and go, for ever: libzmq attends to them only while somebody reads this socket.
+
+        Raises:
+            EndpointError: when all had to be dropped, another took the endpoint. As at the start, only whoever takes it
+                away again can mend that, and a supervisor's next start finds out.
+        """
         while True:
             await self._poller.poll(LOOK_MILLISECONDS)
             self._answer_door()
@@ -126,6 +132,9 @@ class Publisher:
         self._context.destroy(linger=0)
 
     def _open(self) -> None:
+        path = self._endpoint.removeprefix("ipc://")
+        if path != self._endpoint:
+            _refuse_occupied(Path(path))
         self._context = zmq.asyncio.Context()
         self._poller = zmq.asyncio.Poller()
         self._door: zmq.Socket[bytes] | None = None
@@ -138,10 +147,10 @@ class Publisher:
                 self._socket.setsockopt(option, value)
             if self._locked:
                 self._lock(self._locked.secret_key)
-            self._bind()
-        except OSError:
+            self._socket.bind(self._endpoint)
+        except zmq.ZMQError as error:
             self.close()
-            raise
+            raise EndpointError(f"cannot publish on {self._endpoint}: {os.strerror(error.errno or 0)}") from error
 
     def _open_door(self) -> None:
         # Before anybody can knock: without this, libzmq would let in whoever knows the collector's public key.
@@ -156,12 +165,6 @@ class Publisher:
         self._socket.zap_domain = b"feed"
         # Were nobody at the door, nobody would be let in.
         self._socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
-
-    def _bind(self) -> None:
-        try:
-            self._socket.bind(self._endpoint)
-        except zmq.ZMQError as error:
-            raise OSError(f"cannot publish on {self._endpoint}: {os.strerror(error.errno or 0)}") from error
 
     def _answer_door(self) -> None:
         """Say of those who wait whether they may come in."""
@@ -209,12 +212,12 @@ class Publisher:
 
 def _refuse_occupied(path: Path) -> None:
     """libzmq itself would unlink whatever stands at the path, and take the address of a publisher that is alive."""
-    if not path.exists():
+    if not os.access(path, os.F_OK):
         return
     if not path.is_socket():
-        raise OSError(f"cannot publish on ipc://{path}: there is a file at that path that is no socket")
+        raise EndpointError(f"cannot publish on ipc://{path}: there is a file at that path that is no socket")
     with socket.socket(socket.AF_UNIX) as probe:
         # One whose queue is full does not answer, and is alive all the same.
         probe.settimeout(1)
         if probe.connect_ex(str(path)) != errno.ECONNREFUSED:
-            raise OSError(f"cannot publish on ipc://{path}: Address already in use")
+            raise EndpointError(f"cannot publish on ipc://{path}: Address already in use")

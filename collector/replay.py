@@ -12,7 +12,7 @@ import logging
 import secrets
 import sys
 import time
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from msgspec.structs import replace
@@ -64,26 +64,14 @@ async def _main(arguments: argparse.Namespace, settings: CollectorSettings, stop
             publisher = Publisher(settings.feed_bind, elapsed_seconds, locked)
             _log.info("replaying %d snapshots, once somebody subscribes", snapshots)
             try:
-                await _until_stopped(stop, publisher, Replay(publisher, arguments.speed).play(recording))
+                playing = Replay(publisher, arguments.speed).play(recording)
+                await process.serve(stop, playing, publisher.serve(), _refresh(publisher))
             finally:
                 publisher.close()
     except (RecordingError, OSError) as error:
         _log.error("%s", error)
         return 1
     return 0
-
-
-async def _until_stopped(stop: asyncio.Event, publisher: Publisher, playing: Coroutine[None, None, None]) -> None:
-    tasks = [asyncio.create_task(each) for each in (playing, publisher.serve(), _refresh(publisher))]
-    done, pending = await asyncio.wait({*tasks, asyncio.create_task(_wait(stop))}, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-    for task in done:
-        task.result()
-
-
-async def _wait(stop: asyncio.Event) -> None:
-    await stop.wait()
 
 
 async def _refresh(publisher: Publisher) -> None:

@@ -29,6 +29,11 @@ RESTART_AFTER_SECONDS = 60.0
 """For how long a fault that only a new process can mend is published before this one ends."""
 
 
+def nvml_of(settings: CollectorSettings) -> Nvml:
+    """Return the library that the settings name, to be asked for what they ask for."""
+    return Nvml(settings.nvml_library, processes=settings.processes, pcie_throughput=settings.pcie_throughput)
+
+
 class _Taken(NamedTuple):
     """What entering NVML for one sample gave: GPUs, or why there are none."""
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from common import log
 from common.settings import Settings, SettingsError, load
@@ -47,3 +48,23 @@ async def _until_stopped(
         else:
             loop.add_signal_handler(number, stop.set)
     return await main(settings, stop)
+
+
+async def serve(stop: asyncio.Event, *serving: Coroutine[Any, Any, Any]) -> Any:
+    """Let all of these go on until told to stop, or until one of them ends, which ends the others. Return what that one
+    returned; None: it was told to stop.
+
+    Raises:
+        Exception: what the first of them raised. What others raise because of that is no news.
+    """
+    tasks = [asyncio.create_task(each) for each in (*serving, _wait(stop))]
+    try:
+        return await next(asyncio.as_completed(tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _wait(stop: asyncio.Event) -> None:
+    await stop.wait()

@@ -2,14 +2,20 @@
 
 import asyncio
 import contextlib
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zmq
 
 from collector.publisher import Publisher
 from common.clock import elapsed_seconds
+from tests.ports import free_port
+from tests.processes import Process, Service, eventually
+from tests.standin import StandIn
 
 
 @contextlib.contextmanager
@@ -55,3 +61,75 @@ def test_a_path_left_behind_by_a_publisher_that_was_killed_is_taken(tmp_path: Pa
         left_behind.bind(str(path))
     with publishing(f"ipc://{path}"):
         assert path.is_socket()
+
+
+@contextlib.contextmanager
+def locked_collector(standin: StandIn, place: Path, endpoint: str) -> Iterator[Process]:
+    """Run a collector whose feed has one key at its gate, until it has published."""
+    keys = place / "keys"
+    keys.mkdir()
+    (place / "node-1.secret").touch(mode=0o600)
+    (place / "node-1.secret").write_bytes(zmq.curve_keypair()[1])
+    (keys / "api-1.public").write_bytes(zmq.curve_keypair()[0])
+    lock = {"feed_secret_key": str(place / "node-1.secret"), "feed_authorized_keys": str(keys)}
+    collector = Service(standin, place, feed_bind=endpoint, **lock).collector
+    collector.start()
+    try:
+        eventually(lambda: collector.log, lambda log: "source ok" in log)
+        yield collector
+    finally:
+        collector.kill()
+
+
+def change_who_may_subscribe(keys: Path, collector: Process, number: int) -> None:
+    """Let somebody in and nobody else any more, which makes the collector open its socket anew."""
+    for path in keys.iterdir():
+        path.unlink()
+    (keys / f"api-{number}.public").write_bytes(zmq.curve_keypair()[0])
+    collector.signal(signal.SIGHUP)
+
+
+def last_line(collector: Process) -> str:
+    assert "Traceback" not in collector.log
+    return collector.log.splitlines()[-1]
+
+
+def test_a_path_that_another_took_when_everybody_was_dropped_is_one_line_and_status_1(
+    standin: StandIn, tmp_path: Path
+) -> None:
+    feed = tmp_path / "feed"
+    with locked_collector(standin, tmp_path, f"ipc://{feed}") as collector:
+        feed.unlink()
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(feed))
+            other.listen()
+            change_who_may_subscribe(tmp_path / "keys", collector, 2)
+            assert collector.ended() == 1
+            assert last_line(collector).endswith(f" cannot publish on ipc://{feed}: Address already in use")
+
+
+def take(port: int, taken: threading.Event, given_up: threading.Event) -> None:
+    """Try to have a port, again and again, and keep it."""
+    while not given_up.is_set():
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            taken.set()
+            given_up.wait()
+
+
+def test_a_port_that_another_took_when_everybody_was_dropped_is_one_line_and_status_1(
+    standin: StandIn, tmp_path: Path
+) -> None:
+    port, taken, given_up = free_port(), threading.Event(), threading.Event()
+    with locked_collector(standin, tmp_path, f"tcp://127.0.0.1:{port}") as collector:
+        rival = threading.Thread(target=take, args=(port, taken, given_up))
+        rival.start()
+        try:
+            for number in range(2, 22):  # it has the port for an instant only, and may be quicker than the rival
+                change_who_may_subscribe(tmp_path / "keys", collector, number)
+                if taken.wait(2):
+                    break
+            assert collector.ended() == 1
+            assert last_line(collector).endswith(f" cannot publish on tcp://127.0.0.1:{port}: Address already in use")
+        finally:
+            given_up.set()
+            rival.join()
