@@ -4,6 +4,7 @@ A secret key stands in a file that its owner keeps from others; its public key i
 made. Nothing that a file holds is ever told.
 """
 
+import os
 import re
 
 from common import named_file
@@ -43,7 +44,8 @@ def read_secret(setting: str, path: str) -> bytes:
     Raises:
         SettingsError: the file cannot be had, is not kept from others, or holds no key.
     """
-    if key(path):
+    # By its letters, a path of that many characters may be a key.
+    if key(path) and not os.access(path, os.F_OK):
         raise refused(setting, "...", "the path of a file; the secret key itself does not belong into a setting")
     return _only_key(setting, path, named_file.read_secret(setting, path), "secret")
 

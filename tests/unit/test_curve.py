@@ -98,6 +98,19 @@ def test_a_secret_key_in_place_of_its_file_is_refused_and_not_quoted() -> None:
     assert "does not belong into a setting" in refusal(curve.read_secret, "feed_client_key", SECRET.decode())
 
 
+def test_a_path_that_could_be_a_key_by_its_letters_is_a_path_if_there_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "etc/gpu-metrics".ljust(curve.KEY_CHARACTERS, "x")
+    assert curve.key(name)
+    path = tmp_path / name
+    path.parent.mkdir()
+    path.touch(mode=0o600)
+    path.write_bytes(SECRET)
+    assert curve.read_secret("feed_secret_key", name) == SECRET
+
+
 def test_a_public_key_is_given_as_text_or_as_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.public").write_bytes(PUBLIC)
     assert curve.public_key("feed_server_key", PUBLIC.decode()) == PUBLIC
