@@ -6,9 +6,11 @@ import sys
 import time
 
 from api.access import Access
+from api.address import refusal
 from api.answers import Answers
 from api.app import Server
 from api.cache import Cache
+from api.check import CHECK
 from api.feeds import Feeds
 from api.history.store import History
 from api.openapi import description
@@ -17,10 +19,9 @@ from api.scraping.tally import Tally
 from api.stream import Stream
 from api.subscriber import Subscriber
 from api.tls import Certificate
-from api.tokens import Tokens
+from api.tokens import Tokens, overheard
 from common import process
 from common.clock import elapsed_seconds
-from common.endpoint import is_loopback
 from common.reloading import Reloading
 from common.settings import ApiSettings
 
@@ -45,9 +46,10 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> int:
     try:
         server.listen(settings.api_address, settings.api_port, certificate.context if certificate else None)
     except OSError as error:
-        _log.error("cannot listen on %s port %d: %s", settings.api_address, settings.api_port, error.strerror)
+        _log.error("%s", refusal(settings.api_address, settings.api_port, error))
         return 1
-    _warn_of_plain_tokens(settings)
+    if (concern := overheard(settings)) is not None:
+        concern.log(_log)
     subscriber = _subscriber(feeds, cache)
     reloading = Reloading([loaded for loaded in (tokens, certificate, feeds) if loaded], time.time)
     await process.serve(stop, subscriber.serve(), reloading.serve())
@@ -75,13 +77,5 @@ def _subscriber(feeds: Feeds, cache: Cache) -> Subscriber:
     return subscriber
 
 
-def _warn_of_plain_tokens(settings: ApiSettings) -> None:
-    if settings.api_token_file and not settings.api_tls_cert and not is_loopback(settings.api_address):
-        _log.warning(
-            "tokens come over plain HTTP and can be overheard: set GPU_METRICS_API_TLS_CERT and _KEY, or let nobody "
-            "but a TLS proxy reach this port"
-        )
-
-
 if __name__ == "__main__":
-    sys.exit(process.run(ApiSettings, main))
+    sys.exit(process.run(ApiSettings, main, check=CHECK))

@@ -22,6 +22,8 @@ from common.snapshot import Snapshot
 
 _log = logging.getLogger(__name__)
 
+LIBZMQ_VERSION = zmq.zmq_version()
+
 MAX_MESSAGE_BYTES = 4 * 2**20
 
 _SOCKETS_PER_FEED = 3
@@ -49,6 +51,11 @@ _EVENTS: dict[int, Event] = {
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "wrong_protocol",
     zmq.EVENT_DISCONNECTED: "closed",
 }
+
+
+def public_key(secret_key: bytes) -> bytes:
+    """Return the public key that belongs to a secret one."""
+    return zmq.curve_public(secret_key)
 
 
 class Subscriber:
@@ -177,7 +184,7 @@ class _Link:
         if feed.server_key and secret_key:
             self.socket.curve_serverkey = feed.server_key
             self.socket.curve_secretkey = secret_key
-            self.socket.curve_publickey = zmq.curve_public(secret_key)
+            self.socket.curve_publickey = public_key(secret_key)
         self.socket.subscribe(wire.TOPIC_PREFIX)
         self.monitor = self.socket.get_monitor_socket(sum(_EVENTS))
         self.socket.connect(feed.endpoint)

@@ -8,9 +8,7 @@ newer collector may have said beyond them; `python -m collector.replay FILE` pub
 
 import argparse
 import asyncio
-import contextlib
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -20,7 +18,7 @@ import msgspec
 from api.feeds import Feeds
 from api.subscriber import Subscriber
 from api.tap_table import Seen, table
-from common import process
+from common import output, process
 from common.clock import elapsed_seconds
 from common.recording import Recorded, Recorder, RecordingError
 from common.settings import ApiSettings
@@ -110,13 +108,7 @@ class Tap:
             self._stop.set()
 
     def _print(self, text: str) -> None:
-        try:
-            # As JSON is written, whatever a terminal's own encoding is: names need not be in that.
-            sys.stdout.buffer.write(text.encode())
-            sys.stdout.flush()
-        except BrokenPipeError:  # who reads us has read enough, as `head` does
-            with contextlib.suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not output.say(text):
             self._stop.set()
 
 

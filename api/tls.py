@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import ssl
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from common import named_file
 from common.settings import SettingsError
@@ -25,10 +25,17 @@ _NO_CHECK_TIME = ssl.VerifyFlags(0x200000)  # OpenSSL's X509_V_FLAG_NO_CHECK_TIM
 _MISMATCHES = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 
 
+class _Told(NamedTuple):
+    """What a client is told of a certificate: until when it is valid, in Unix seconds, and for which names."""
+
+    expires_at: float
+    names: tuple[str, ...]
+
+
 class _Pair(NamedTuple):
     digest: bytes
     context: ssl.SSLContext
-    expires_at: float | None
+    told: _Told | None
 
 
 class Certificate:
@@ -45,7 +52,12 @@ class Certificate:
     @property
     def expires_at(self) -> float | None:
         """Until when the certificate is valid, in Unix seconds; None: it is none that a client would take."""
-        return self._pair.expires_at
+        return self._pair.told and self._pair.told.expires_at
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names and addresses that the certificate is for; empty if it is none that a client would take."""
+        return self._pair.told.names if self._pair.told else ()
 
     def load(self) -> str:
         """Read the files again; return in words what new connections are given from now on, empty if it is the same.
@@ -56,15 +68,21 @@ class Certificate:
         before, self._pair = self._pair, _load(self._cert, self._key)
         if self._pair.digest == before.digest:
             return ""
-        return f"another certificate or key, {_validity(self._pair.expires_at)}"
+        return f"another certificate or key, {validity(self.expires_at)}"
 
     def concern(self, unix_seconds: float) -> str:
         """Return what the operator should be told today: that clients will soon refuse the certificate, or do."""
         if self.expires_at is None:
             return f"clients may refuse the certificate {self._cert}: it does not verify as a server's"
-        if self.expires_at - unix_seconds < EXPIRING_DAYS * _DAY_SECONDS:
-            return f"the certificate {self._cert} is {_validity(self.expires_at)}"
+        if self.days_left(unix_seconds) < 0:
+            return f"clients refuse the certificate {self._cert}: it has expired, being {validity(self.expires_at)}"
+        if self.days_left(unix_seconds) < EXPIRING_DAYS:
+            return f"the certificate {self._cert} is {validity(self.expires_at)}"
         return ""
+
+    def days_left(self, unix_seconds: float) -> float:
+        """Return for how many days more the certificate is valid, below 0 if it has expired."""
+        return ((self.expires_at or unix_seconds) - unix_seconds) / _DAY_SECONDS
 
     def _hand_on(self, connection: ssl.SSLObject, _server_name: str | None, _context: ssl.SSLContext) -> None:
         # Called after every ClientHello, with a server's name in it or without.
@@ -89,7 +107,7 @@ def _load(cert: str, key: str) -> _Pair:
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise _refused(cert, key, error) from None
     digests = b"".join(hashlib.sha256(each).digest() for each in content)
-    return _Pair(digests, context, _expires_at(context, cert))
+    return _Pair(digests, context, _told(context, cert))
 
 
 def _ask_nobody(key: str) -> str:
@@ -111,20 +129,21 @@ def _refused(cert: str, key: str, error: Exception) -> SettingsError:
     return refused(KEY_SETTING, key, "a private key in PEM form")
 
 
-def _expires_at(server: ssl.SSLContext, cert: str) -> float | None:
-    """Return until when a certificate is valid. Only a client that verifies it is told, so there is one, in memory."""
+def _told(server: ssl.SSLContext, cert: str) -> _Told | None:
+    """Return what a client is told of a certificate. Only one that verifies it is, so there is one, in memory."""
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
     try:
         client.load_verify_locations(cert)
         told = _certificate_told(client, server)
-        return float(ssl.cert_time_to_seconds(str(told["notAfter"])))
+        expires_at = float(ssl.cert_time_to_seconds(str(told["notAfter"])))
     except (ssl.SSLError, ValueError):
         return None
+    return _Told(expires_at, tuple(str(name) for _, name in told.get("subjectAltName", ())))
 
 
-def _certificate_told(client: ssl.SSLContext, server: ssl.SSLContext) -> dict[str, object]:
+def _certificate_told(client: ssl.SSLContext, server: ssl.SSLContext) -> dict[str, Any]:
     """Shake hands in memory, and return what the client is told. Raises ssl.SSLError: one of them refuses."""
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     asking = client.wrap_bio(to_client, to_server)
@@ -136,7 +155,8 @@ def _certificate_told(client: ssl.SSLContext, server: ssl.SSLContext) -> dict[st
     return dict(asking.getpeercert() or {})
 
 
-def _validity(expires_at: float | None) -> str:
+def validity(expires_at: float | None) -> str:
+    """Return until when something is valid, in words."""
     if expires_at is None:
         return "of unknown validity"
     return f"valid until {datetime.fromtimestamp(expires_at, UTC):%Y-%m-%d %H:%M:%S} UTC"

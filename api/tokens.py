@@ -16,8 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from common import named_file
-from common.settings import SettingsError
-from common.wording import refused
+from common.endpoint import is_loopback
+from common.finding import Finding, warning
+from common.settings import ApiSettings, SettingsError
+from common.wording import PREFIX, refused
 
 SETTING = "api_token_file"
 FEWEST_CHARACTERS = 16
@@ -81,9 +83,22 @@ class Tokens:
         found = [holder for holder in self._holders if holder.holds(digest)]
         return found[0] if found else None
 
+    @property
+    def count(self) -> int:
+        """How many holders there are."""
+        return len(self._holders)
+
     def has(self, holder: Holder) -> bool:
         """Return whether a holder still holds the same token: if not, what was begun for it must end."""
         return holder in self._holders
+
+
+def overheard(settings: ApiSettings) -> Finding | None:
+    """Return that tokens can be overheard, where they can; None: they are not used, or go through TLS or loopback."""
+    if not settings.api_token_file or settings.api_tls_cert or is_loopback(settings.api_address):
+        return None
+    todo = f"set {PREFIX}API_TLS_CERT and _KEY, or let nobody but a TLS proxy reach this port"
+    return warning("tokens", "tokens come over plain HTTP and can be overheard", todo)
 
 
 def _digest(token: str) -> bytes:

@@ -5,6 +5,7 @@ import logging
 import sys
 import time
 
+from collector.check import CHECK
 from collector.loop import beat, keep_house
 from collector.nvml import binding
 from collector.publisher import EndpointError, Locked, Publisher, lock_of
@@ -15,9 +16,6 @@ from common.reloading import Reloading
 from common.settings import CollectorSettings
 
 _log = logging.getLogger("collector")
-
-CLOSE_GRACE_SECONDS = 0.5
-"""How long NVML may take to be left at the end; SIGTERM ends the process within a second."""
 
 
 async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
@@ -44,7 +42,7 @@ async def _collect(
     settings: CollectorSettings, publisher: Publisher, locked: Locked | None, stop: asyncio.Event
 ) -> str | None:
     """Sample and publish; return why this process should end, None when told to stop."""
-    binding.report()
+    binding.found().log(_log)
     sampler = Sampler(settings, nvml_of(settings))
     reloading = [Reloading([locked.gate], time.time).serve()] if locked else []
     beating = beat(sampler, publisher, settings.interval_seconds)
@@ -53,10 +51,10 @@ async def _collect(
             stop, keep_house(sampler, publisher), beating, publisher.serve(), *reloading
         )
     finally:
-        await sampler.close(CLOSE_GRACE_SECONDS)
+        await sampler.close()
         publisher.close()
     return reason
 
 
 if __name__ == "__main__":
-    sys.exit(process.run(CollectorSettings, main))
+    sys.exit(process.run(CollectorSettings, main, check=CHECK))

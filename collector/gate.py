@@ -27,10 +27,16 @@ class Gate:
     """The keys in a directory, as it was when it was loaded last. `now` gives seconds on a clock that is never set
     back."""
 
-    def __init__(self, directory: str, now: Callable[[], float]) -> None:
-        """Raises SettingsError: the directory cannot be had, has no key, or has a file that is none."""
+    def __init__(self, directory: str, now: Callable[[], float], own_key: bytes = b"") -> None:
+        """`own_key` is the collector's public one, which opens nothing: a check on this machine asks with it who is
+        there, and is refused without a word.
+
+        Raises:
+            SettingsError: the directory cannot be had, has no key, or has a file that is none.
+        """
         self._directory = directory
         self._now = now
+        self._own_key = raw(own_key)
         self._refused = Seldom()
         self._names: dict[bytes, str] = {}
         self.listeners: list[Callable[[], None]] = []
@@ -38,6 +44,11 @@ class Gate:
         self._names = self._read()
         if not self._names:
             raise refused(SETTING, directory, f"a directory with a public key: no NAME{PUBLIC_SUFFIX} is in it")
+
+    @property
+    def names(self) -> list[str]:
+        """Who may subscribe."""
+        return sorted(self._names.values())
 
     @property
     def files(self) -> Sequence[str]:
@@ -82,7 +93,7 @@ class Gate:
             return None
         address, key = request[3], request[6]
         name = self._names.get(key)
-        if name is None and len(key) == _KEY_BYTES:
+        if name is None and len(key) == _KEY_BYTES and key != self._own_key:
             self._log_refused(address.decode("ascii", "replace").removeprefix("::ffff:")[:100], text(key))
         return name
 

@@ -11,6 +11,9 @@ import msgspec
 from common.gpu import Process
 
 _PROC = Path("/proc")
+_ALL_PROCESSES = "pid:[4026531836]"
+"""The host's own namespace of process ids; the number is a constant of Linux (PROC_PID_INIT_INO)."""
+
 _MOST_COMMAND_BYTES = 1024
 _CONTAINER = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 """The id of a container in the name of its cgroup, as Docker, containerd, CRI-O and Podman make it."""
@@ -29,6 +32,17 @@ def described(process: Process) -> Process:
         command=(command and command.replace("\0", " ").strip()) or None,
         container_id=container and container[0],
     )
+
+
+def blindness() -> str:
+    """Return why other users' processes cannot be told of; empty: they can."""
+    if _read(1, "comm") is None:
+        return "/proc is not there, or hides the processes of other users (hidepid, systemd's ProtectProc)"
+    try:
+        is_foreign = (_PROC / "self/ns/pid").readlink().name != _ALL_PROCESSES
+    except OSError:
+        return ""
+    return "this container numbers processes anew, and NVML tells the numbers of the host" if is_foreign else ""
 
 
 def _read(pid: int | str, file: str) -> str | None:

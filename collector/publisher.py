@@ -10,9 +10,7 @@ import contextlib
 import errno
 import logging
 import os
-import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -20,8 +18,10 @@ import zmq
 import zmq.asyncio
 
 from collector.gate import Gate
+from collector.socket_file import path_of, taken_by
 from common import curve, wire
 from common.clock import elapsed_seconds
+from common.endpoint import nearby
 from common.settings import CollectorSettings
 from common.snapshot import Snapshot
 
@@ -39,6 +39,8 @@ LOOK_MILLISECONDS = 1000
 
 READ_AT_ONCE = 1000
 """Subscriptions, or whatever else clients send, that are read in one turn of the event loop."""
+
+LIBZMQ_VERSION = zmq.zmq_version()
 
 _ZAP = "inproc://zeromq.zap.01"
 """Where libzmq asks who may come in (ZeroMQ RFC 27)."""
@@ -59,7 +61,12 @@ _OPTIONS = {
 
 
 class EndpointError(OSError):
-    """The endpoint is in use or cannot be had; the message names it, and why."""
+    """The endpoint cannot be had; the message names it, and why. `is_taken` is true if somebody else has it."""
+
+    def __init__(self, endpoint: str, reason: str) -> None:
+        super().__init__(f"cannot publish on {endpoint}: {reason}")
+        self.endpoint = endpoint
+        self.is_taken = reason == os.strerror(errno.EADDRINUSE)
 
 
 class Locked(NamedTuple):
@@ -74,7 +81,12 @@ def lock_of(settings: CollectorSettings) -> Locked | None:
     if not settings.feed_secret_key:
         return None
     secret_key = curve.read_secret("feed_secret_key", settings.feed_secret_key)
-    return Locked(secret_key, Gate(settings.feed_authorized_keys, elapsed_seconds))
+    return Locked(secret_key, Gate(settings.feed_authorized_keys, elapsed_seconds, public_key(secret_key)))
+
+
+def public_key(secret_key: bytes) -> bytes:
+    """Return the public key that belongs to a secret one."""
+    return zmq.curve_public(secret_key)
 
 
 class Publisher:
@@ -132,9 +144,9 @@ class Publisher:
         self._context.destroy(linger=0)
 
     def _open(self) -> None:
-        path = self._endpoint.removeprefix("ipc://")
-        if path != self._endpoint:
-            _refuse_occupied(Path(path))
+        path = path_of(self._endpoint)
+        if path and (taken := taken_by(path)):
+            raise EndpointError(self._endpoint, taken)
         self._context = zmq.asyncio.Context()
         self._poller = zmq.asyncio.Poller()
         self._door: zmq.Socket[bytes] | None = None
@@ -150,7 +162,7 @@ class Publisher:
             self._socket.bind(self._endpoint)
         except zmq.ZMQError as error:
             self.close()
-            raise EndpointError(f"cannot publish on {self._endpoint}: {os.strerror(error.errno or 0)}") from error
+            raise EndpointError(self._endpoint, os.strerror(error.errno or 0)) from error
 
     def _open_door(self) -> None:
         # Before anybody can knock: without this, libzmq would let in whoever knows the collector's public key.
@@ -210,14 +222,35 @@ class Publisher:
         self.refresh_welcome()
 
 
-def _refuse_occupied(path: Path) -> None:
-    """libzmq itself would unlink whatever stands at the path, and take the address of a publisher that is alive."""
-    if not os.access(path, os.F_OK):
-        return
-    if not path.is_socket():
-        raise EndpointError(f"cannot publish on ipc://{path}: there is a file at that path that is no socket")
-    with socket.socket(socket.AF_UNIX) as probe:
-        # One whose queue is full does not answer, and is alive all the same.
-        probe.settimeout(1)
-        if probe.connect_ex(str(path)) != errno.ECONNREFUSED:
-            raise EndpointError(f"cannot publish on ipc://{path}: Address already in use")
+class Neighbour(NamedTuple):
+    """Who publishes on an endpoint: what a new subscriber is welcomed with, None where that is not told; and whether it
+    has our secret key, and so refuses us as one that it knows."""
+
+    snapshot: Snapshot | None
+    has_our_key: bool
+
+
+async def neighbour(endpoint: str, locked: Locked | None, seconds: float) -> Neighbour:
+    """Ask who publishes on an endpoint of this machine, for so long at most. Of a feed with keys, only one that has our
+    own is known."""
+    context = zmq.asyncio.Context()
+    listener = context.socket(zmq.SUB)
+    listener.setsockopt(zmq.IPV6, 1)
+    if locked:
+        listener.curve_secretkey = locked.secret_key
+        listener.curve_publickey = listener.curve_serverkey = public_key(locked.secret_key)
+    listener.subscribe(wire.TOPIC_PREFIX)
+    rejected = listener.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+    poller = zmq.asyncio.Poller()
+    for each in (listener, rejected):
+        poller.register(each, zmq.POLLIN)
+    try:
+        listener.connect(nearby(endpoint))
+        said = dict(await poller.poll(round(seconds * 1000)))
+        welcome = wire.decode(await listener.recv()) if listener in said else None
+    except (zmq.ZMQError, wire.WireError):  # a name that is no address to connect to; no collector
+        return Neighbour(None, has_our_key=False)
+    finally:
+        listener.disable_monitor()
+        context.destroy(linger=0)
+    return Neighbour(welcome, rejected in said)

@@ -25,6 +25,9 @@ _log = logging.getLogger(__name__)
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 """How long after a failed sample the driver is asked again; doubled each time."""
 
+CLOSE_GRACE_SECONDS = 0.5
+"""How long NVML may take to be left at the end; SIGTERM ends the process within a second."""
+
 RESTART_AFTER_SECONDS = 60.0
 """For how long a fault that only a new process can mend is published before this one ends."""
 
@@ -87,7 +90,7 @@ class Sampler:
             return f"only a new process can load the new library: {self._failure}"
         return None
 
-    async def close(self, grace_seconds: float) -> None:
+    async def close(self, grace_seconds: float = CLOSE_GRACE_SECONDS) -> None:
         """Leave NVML. A call that is stuck is left alone: to enter the library beside it can crash the process."""
         await asyncio.wait({self._worker.submit(self._nvml.close)}, timeout=grace_seconds)
 

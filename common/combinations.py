@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from common import endpoint
+from common import curve, endpoint
 from common.snapshot import HOST_PATTERN
 from common.wording import PREFIX, refused
 
@@ -48,7 +48,9 @@ def check_api(settings: "ApiSettings") -> None:
     if settings.feed_server_key and not settings.feed_client_key:
         raise refused("feed_server_key", settings.feed_server_key, f"enough: set {PREFIX}FEED_CLIENT_KEY, too")
     if settings.feed_client_key and not settings.feed_server_key and not settings.feed_file:
-        raise refused("feed_client_key", settings.feed_client_key, f"enough: set {PREFIX}FEED_SERVER_KEY, too")
+        raise refused(
+            "feed_client_key", curve.shown(settings.feed_client_key), f"enough: set {PREFIX}FEED_SERVER_KEY, too"
+        )
     if not endpoint.is_address(settings.api_address):
         raise refused("api_address", settings.api_address, "an IP address, such as 127.0.0.1")
     if settings.api_cors_origin and not endpoint.is_origin(settings.api_cors_origin):
@@ -64,8 +66,9 @@ def check_feed(text: str) -> None:
 
 def _check_pair(settings: Struct, one: str, other: str, purpose: str) -> None:
     for given, missing in ((one, other), (other, one)):
-        if getattr(settings, given) and not getattr(settings, missing):
-            raise refused(given, getattr(settings, given), f"enough for {purpose}: set {PREFIX}{missing.upper()}, too")
+        path = getattr(settings, given)
+        if path and not getattr(settings, missing):
+            raise refused(given, curve.shown(path), f"enough for {purpose}: set {PREFIX}{missing.upper()}, too")
 
 
 def _check_who_may_read(settings: "ApiSettings") -> None:

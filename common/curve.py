@@ -38,15 +38,20 @@ def text(raw: bytes) -> str:
     return "".join(_DIGITS[number // 85**place % 85] for number in numbers for place in (4, 3, 2, 1, 0))
 
 
+def shown(path: str) -> str:
+    """Return a path as it may be told: not at all if it is a key that was put where the path of its file belongs."""
+    # By its letters, a path of that many characters may be a key.
+    return "..." if key(path) and not os.access(path, os.F_OK) else path
+
+
 def read_secret(setting: str, path: str) -> bytes:
     """Return the secret key in a file that a setting names.
 
     Raises:
         SettingsError: the file cannot be had, is not kept from others, or holds no key.
     """
-    # By its letters, a path of that many characters may be a key.
-    if key(path) and not os.access(path, os.F_OK):
-        raise refused(setting, "...", "the path of a file; the secret key itself does not belong into a setting")
+    if path != shown(path):
+        raise refused(setting, shown(path), "the path of a file; the secret key itself does not belong into a setting")
     return _only_key(setting, path, named_file.read_secret(setting, path), "secret")
 
 

@@ -56,6 +56,17 @@ def is_unspecified(address: str) -> bool:
     return address == "*" or (ip is not None and ip.is_unspecified)
 
 
+def nearby(endpoint: str) -> str:
+    """Return where this machine itself reaches what is bound to an endpoint."""
+    bound = address(endpoint)
+    return endpoint if bound is None else endpoint.replace(bound, near(bound), 1)
+
+
+def near(address: str) -> str:
+    """Return the address by which this machine itself reaches what is bound to one, which may mean all of its own."""
+    return address if not is_unspecified(address) else "[::1]" if address.startswith("[") else "127.0.0.1"
+
+
 def is_origin(text: str) -> bool:
     """Return whether a text is a web page's origin as browsers write it (RFC 6454 section 6.2): lower case, without
     the scheme's own port; what is written otherwise never equals what they send."""

@@ -8,6 +8,7 @@ import os
 import shlex
 import stat
 import sys
+from pathlib import Path
 
 from common.wording import refused
 
@@ -35,6 +36,11 @@ def read_secret(setting: str, path: str) -> bytes:
     return _read(setting, path, MOST_BYTES, is_secret=True)
 
 
+def mode(path: str) -> str:
+    """Return the mode of a file, such as 0600. Raises OSError."""
+    return _octal(Path(path).stat().st_mode)
+
+
 def _read(setting: str, path: str, most_bytes: int, *, is_secret: bool) -> bytes:
     try:
         with open(path, "rb", opener=_without_waiting) as file:
@@ -59,4 +65,8 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def _private(path: str, mode: int) -> str:
-    return f"kept from others, with mode {stat.S_IMODE(mode):04o}: chmod 600 {shlex.quote(path)} (640 for its group)"
+    return f"kept from others, with mode {_octal(mode)}: chmod 600 {shlex.quote(path)} (640 for its group)"
+
+
+def _octal(mode: int) -> str:
+    return f"{stat.S_IMODE(mode):04o}"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from common import log
+from common import checking, log
 from common.settings import Settings, SettingsError, load
 
 
@@ -16,25 +16,41 @@ def run(
     kind: type[Settings],
     main: Callable[[Settings, asyncio.Event], Coroutine[None, None, int]],
     flags: Sequence[str] | None = None,
+    check: checking.Check | None = None,
 ) -> int:
     """Run `main` with the settings of this process, until it returns its exit status.
 
-    `flags` are those of the settings; None: all that the process was given.
+    `flags` are those of the settings; None: all that the process was given, and where there is a `check`, `--check`,
+    which does that in place of `main`.
 
     The event that `main` is given is set on SIGTERM and SIGINT. Bad settings, and files that they name and `main`
     cannot load, end with status 2 and one line on standard error.
     """
     # A crash inside the driver leaves the stack of its Python callers in the log.
     faulthandler.enable()
+    argv = sys.argv[1:] if flags is None else flags
     try:
-        settings = load(kind, sys.argv[1:] if flags is None else flags, os.environ)
+        if check is not None and checking.is_wanted(argv):
+            return _checked(checking.run(kind, check, argv, os.environ))
+        settings = load(kind, argv, os.environ, [checking.FLAGS] if check else [])
         log.configure(settings.log_level)
-        # ZeroMQ needs a loop that can watch file descriptors, which Windows' default one cannot.
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-            return runner.run(_until_stopped(main, settings))
+        return _run(_until_stopped(main, settings))
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+
+
+def _checked(checking: Coroutine[None, None, int]) -> int:
+    try:
+        return _run(checking)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _run(work: Coroutine[None, None, int]) -> int:
+    # ZeroMQ needs a loop that can watch file descriptors, which Windows' default one cannot.
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        return runner.run(work)
 
 
 async def _until_stopped(

@@ -7,23 +7,26 @@ value or an impossible combination is a `SettingsError`, one line that names the
 
 import difflib
 import socket
+from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from common import combinations
-from common.wording import PREFIX, SettingsError, default, expectation, meaning, names, parser, refused
+from common.wording import PREFIX, SettingsError, default, expectation, flag, meaning, names, parser, refused
 
 __all__ = [
     "PREFIX",
     "ApiSettings",
     "CollectorSettings",
+    "Given",
     "Settings",
     "SettingsError",
     "default",
     "expectation",
+    "given",
     "load",
     "meaning",
     "names",
@@ -167,24 +170,42 @@ class ApiSettings(_CommonSettings, frozen=True, kw_only=True):
 Settings = TypeVar("Settings", CollectorSettings, ApiSettings)
 
 
-def load(kind: type[Settings], argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+class Given(NamedTuple):
+    """What the operator gave for a setting: the variable or flag by which they did, and the text."""
+
+    by: str
+    text: str
+
+
+def load(
+    kind: type[Settings], argv: Sequence[str], environ: Mapping[str, str], others: Sequence[ArgumentParser] = ()
+) -> Settings:
     """Return the settings of one process from its flags and environment; `--help` prints and exits.
 
-    An empty variable counts as not set, as environment files write it.
+    An empty variable counts as not set, as environment files write it. `others` are flags that are no settings.
 
     Raises:
         SettingsError: an unknown name, a value out of range, or values that cannot go together.
     """
-    flags = {name: text for name, text in vars(parser(kind).parse_args(argv)).items() if text is not None}
-    _refuse_unknown(environ)
-    given = {name: environ[PREFIX + name.upper()] for name in names(kind) if environ.get(PREFIX + name.upper())}
-    values: dict[str, Any] = {name: _value(kind, name, text) for name, text in (given | flags).items()}
+    found = given(kind, argv, environ, others)
+    values: dict[str, Any] = {name: _value(kind, name, text) for name, (_, text) in found.items()}
     settings = kind(**values)
     if isinstance(settings, CollectorSettings):
         combinations.check_collector(settings)
     else:
         combinations.check_api(settings)
     return settings
+
+
+def given(
+    kind: type[Struct], argv: Sequence[str], environ: Mapping[str, str], others: Sequence[ArgumentParser] = ()
+) -> dict[str, Given]:
+    """Return what the operator gave for each setting. Raises SettingsError: an unknown name."""
+    flags = vars(parser(kind, others).parse_args(argv))
+    _refuse_unknown(environ)
+    variables = {name: PREFIX + name.upper() for name in names(kind)}
+    found = {name: Given(by, environ[by]) for name, by in variables.items() if environ.get(by)}
+    return found | {name: Given(flag(name), flags[name]) for name in names(kind) if flags[name] is not None}
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:

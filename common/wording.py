@@ -4,6 +4,7 @@ Everything is told from the annotated fields of a struct; which settings there a
 """
 
 import argparse
+from collections.abc import Sequence
 from functools import cache
 from typing import NoReturn
 
@@ -67,18 +68,21 @@ def refused(name: str, text: object, expected: str) -> SettingsError:
     return SettingsError(f"{PREFIX}{name.upper()} ({flag(name)}): {text!r} is not {expected}")
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Reads flags; one that is wrong is a SettingsError."""
+
     def error(self, message: str) -> NoReturn:
         raise SettingsError(f"{message} (see --help)")
 
 
-def parser(kind: type[Struct]) -> argparse.ArgumentParser:
-    """Return what reads the flags of one process, with its `--help`; it raises SettingsError where one is wrong."""
+def parser(kind: type[Struct], others: Sequence[argparse.ArgumentParser] = ()) -> Parser:
+    """Return what reads the flags of one process, its settings and `others`, with its `--help`."""
     process = kind.__name__.removesuffix("Settings").lower()
-    flags = _Parser(
+    flags = Parser(
         prog=f"python -m {process}",
+        parents=others,
         allow_abbrev=False,
-        description=f"Every flag may also be given as an environment variable, {PREFIX}<NAME>; the flag wins.",
+        description=f"A flag with a VALUE may also be given as an environment variable, {PREFIX}<NAME>; the flag wins.",
     )
     flags.add_argument("--version", action="version", version=VERSION, help="print the version of this program and end")
     for name in names(kind):

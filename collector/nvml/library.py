@@ -86,6 +86,12 @@ class Library:
             return None
         return InFlight(running[0], running[1], started)
 
+    @property
+    def path(self) -> str | None:
+        """Where the library was loaded from, None as long as none is. Any thread may ask."""
+        loaded = pynvml.nvmlLib
+        return None if loaded is None else _path_of(loaded)
+
     def forget_slowest(self) -> None:
         """Begin a new sample: calls made before it no longer count for `slowest_call`."""
         self._slowest, self._slowest_seconds = "", 0.0
@@ -194,6 +200,25 @@ class Library:
             raise CallError(codes.LIBRARY_NOT_FOUND, f"{error}; see GPU_METRICS_NVML_LIBRARY") from error
         _log.info("loaded the NVML library %s", path)
         return library
+
+
+class _Place(ctypes.Structure):
+    """`Dl_info` of dladdr(3)."""
+
+    _fields_ = (
+        ("path", ctypes.c_char_p),
+        ("base", ctypes.c_void_p),
+        ("symbol", ctypes.c_char_p),
+        ("address", ctypes.c_void_p),
+    )
+
+
+def _path_of(library: ctypes.CDLL) -> str:
+    """Return the file that a library was loaded from; where the platform does not tell, the name it was loaded by."""
+    place = _Place()
+    if sys.platform != "win32" and ctypes.CDLL(None).dladdr(library.nvmlInit_v2, ctypes.byref(place)) and place.path:
+        return os.path.realpath(os.fsdecode(place.path))
+    return str(library._name)  # noqa: SLF001 -- ctypes has no other name for it
 
 
 def decoded(text: bytes | str) -> str:

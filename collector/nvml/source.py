@@ -37,7 +37,7 @@ class Versions(NamedTuple):
 
 class Nvml:
     """One NVML library, initialised when first needed and again after the driver went away. For one thread only,
-    save `in_flight`, `versions` and `calls`, which any thread may read."""
+    save `in_flight`, `versions`, `library_path` and `calls`, which any thread may read."""
 
     def __init__(
         self,
@@ -56,6 +56,11 @@ class Nvml:
     def in_flight(self) -> InFlight | None:
         """The NVML call that is running now."""
         return self._library.in_flight
+
+    @property
+    def library_path(self) -> str | None:
+        """Where the NVML library was loaded from; None as long as it is not."""
+        return self._library.path
 
     @property
     def calls(self) -> int:

@@ -1,6 +1,9 @@
 """How the two real processes refuse to start: one line for whoever must act on it, and an exit status."""
 
 import asyncio
+import re
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +13,12 @@ import pytest
 from api.__main__ import _until_stopped, _warn_of_plain_tokens
 from common.settings import ApiSettings
 from common.version import VERSION
-from tests.processes import ROOT, Service, Start, eventually
+from tests.checked import check
+from tests.ports import free_port
+from tests.processes import ROOT, Process, Service, Start, eventually
 from tests.standin import StandIn
 
-
-@pytest.mark.parametrize(
+BAD_SETTINGS = pytest.mark.parametrize(
     ("module", "settings", "line"),
     [
         ("collector", {"interval_seconds": "0"}, "GPU_METRICS_INTERVAL_SECONDS (--interval-seconds): '0' is not"),
@@ -39,6 +43,9 @@ from tests.standin import StandIn
         ("api", {"api_address": "0.0.0.0"}, "GPU_METRICS_API_ADDRESS (--api-address): '0.0.0.0' is not"),  # noqa: S104 -- it must be refused
     ],
 )
+
+
+@BAD_SETTINGS
 def test_a_bad_setting_is_one_line_and_status_2(
     standin: StandIn, tmp_path: Path, module: str, settings: dict[str, str], line: str
 ) -> None:
@@ -47,6 +54,64 @@ def test_a_bad_setting_is_one_line_and_status_2(
     assert process.ended() == 2
     assert process.log.startswith(line)
     assert process.log.count("\n") == 1
+
+
+@BAD_SETTINGS
+def test_a_bad_setting_is_told_by_a_check_in_the_same_words_with_status_1(
+    standin: StandIn, tmp_path: Path, module: str, settings: dict[str, str], line: str
+) -> None:
+    process = getattr(Service(standin, tmp_path, **settings), module)
+    told = check(module, process.settings, "--json")
+    assert (told.status, told.err) == (1, "")
+    (wrong, *_) = (finding for finding in told.report.findings if finding.state == "wrong")
+    assert wrong.found.startswith(line)
+    process.start()
+    process.ended()
+    assert process.log == f"{wrong.found}\n"
+
+
+@pytest.mark.parametrize("module", ["collector", "api"])
+def test_help_tells_of_the_check(module: str) -> None:
+    command = [sys.executable, "-m", module, "--help"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"--check +Look whether", told)
+    assert re.search(r"--json +With --check", told)
+
+
+@pytest.mark.parametrize("module", ["collector", "api"])
+@pytest.mark.parametrize("flag", ["--json", "--check=1"])
+def test_flags_that_ask_for_no_check_are_one_line_and_status_2(module: str, flag: str) -> None:
+    command = [sys.executable, "-m", module, flag]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "--check" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", ["collector.replay", "api.tap"])
+def test_what_has_no_check_takes_no_such_flag(module: str) -> None:
+    command = [sys.executable, "-m", module, "--check"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+
+
+def test_who_reads_the_first_line_of_a_check_only_is_no_failure() -> None:
+    command = f"{sys.executable} -m collector --check --feed-bind=nonsense | head -n 1"
+    ended = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith("wrong    settings ")
+    assert ended.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_a_check_that_is_interrupted_ends_at_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        flags = ("--check", f"--feed-connect=tcp://127.0.0.1:{mute.getsockname()[1]}", f"--api-port={free_port()}")
+        process = Process("api", {}, tmp_path / "api.log", *flags)
+        process.start()
+        eventually(lambda: process.log, lambda log: "address" in log)
+        process.signal(signal.SIGINT)
+        assert process.ended() == 130
+        assert "Traceback" not in process.log
 
 
 def test_a_file_that_the_operator_named_and_that_cannot_be_loaded_is_one_line_and_status_2() -> None:

@@ -267,7 +267,10 @@ def test_an_expired_certificate_is_served_and_the_operator_told(files: Files) ->
     files.write(CA.issue_cert("localhost", not_before=yesterday - timedelta(days=90), not_after=yesterday))
     certificate = files.load()
     assert certificate.expires_at == yesterday.timestamp()
-    assert certificate.concern(yesterday.timestamp() + DAY_SECONDS).startswith("the certificate ")
+    concern = certificate.concern(yesterday.timestamp() + DAY_SECONDS)
+    assert concern.startswith(f"clients refuse the certificate {files.cert}: it has expired, being valid until ")
+    assert certificate.days_left(yesterday.timestamp() + DAY_SECONDS) == -1
+    assert certificate.names == ("localhost",)
 
 
 def test_the_operator_is_told_of_a_certificate_that_is_no_server_s(files: Files) -> None:

@@ -105,3 +105,16 @@ def test_a_user_without_a_name_is_none(proc: Path) -> None:
         pytest.skip("only root can give a directory away")
     os.chown(proc, 4_000_000, -1)
     assert seven().user is None
+
+
+def test_other_users_processes_are_seen_where_proc_shows_the_first_and_numbers_are_the_host_s(proc: Path) -> None:
+    assert "hides the processes of other users" in processes.blindness()
+    (proc.parent / "1").mkdir()
+    (proc.parent / "1" / "comm").write_text("systemd\n")
+    assert processes.blindness() == ""
+    (proc.parent / "self" / "ns").mkdir(parents=True)
+    (proc.parent / "self" / "ns" / "pid").symlink_to("pid:[4026531836]")
+    assert processes.blindness() == ""
+    (proc.parent / "self" / "ns" / "pid").unlink()
+    (proc.parent / "self" / "ns" / "pid").symlink_to("pid:[4026532177]")
+    assert "this container numbers processes anew" in processes.blindness()

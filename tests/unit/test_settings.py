@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
+import zmq
 
-from common import log
+from common import endpoint, log, settings
 from common.settings import (
     ApiSettings,
     CollectorSettings,
@@ -263,6 +264,21 @@ def test_the_keys_of_one_end_go_together(kind: Any, given: str, missing: str) ->
     assert f"set GPU_METRICS_{missing}, too" in line
 
 
+@pytest.mark.parametrize(("kind", "given"), [(CollectorSettings, "FEED_SECRET_KEY"), (ApiSettings, "FEED_CLIENT_KEY")])
+def test_a_secret_key_in_place_of_its_file_is_never_quoted(kind: Any, given: str) -> None:
+    secret = zmq.curve_keypair()[1].decode()
+    line = refusal(kind, **{given: secret, "HOST": "node-1"})
+    assert line.startswith(f"GPU_METRICS_{given} ")
+    assert secret not in line
+
+
+def test_it_is_told_what_was_given_and_by_which_variable_or_flag() -> None:
+    told = settings.given(
+        ApiSettings, ["--api-port=1"], named({"API_PORT": "2", "LOG_LEVEL": "INFO", "ACCESS_LOG": ""})
+    )
+    assert told == {"log_level": ("GPU_METRICS_LOG_LEVEL", "INFO"), "api_port": ("--api-port", "1")}
+
+
 def test_a_file_that_lists_the_feeds_may_have_the_keys_of_all() -> None:
     settings = api(FEED_CONNECT="file:etc/the feeds", FEED_CLIENT_KEY="api.secret")
     assert (settings.feed_file, settings.feed_endpoints) == ("etc/the feeds", ())
@@ -364,6 +380,20 @@ def test_help_tells_every_setting_its_range_and_its_default(kind: Any, capsys: p
     for name in names(kind):
         assert f"--{name.replace('_', '-')} VALUE" in words
         assert f"({expectation(kind, name)}; default: {default(kind, name)})" in words
+
+
+@pytest.mark.parametrize(
+    ("bound", "reached"),
+    [
+        ("tcp://*:8481", "tcp://127.0.0.1:8481"),
+        ("tcp://0.0.0.0:8481", "tcp://127.0.0.1:8481"),
+        ("tcp://[::]:8481", "tcp://[::1]:8481"),
+        ("tcp://192.0.2.1:8481", "tcp://192.0.2.1:8481"),
+        ("ipc:///run/feed", "ipc:///run/feed"),
+    ],
+)
+def test_what_is_bound_to_all_addresses_is_reached_by_loopback(bound: str, reached: str) -> None:
+    assert endpoint.nearby(bound) == reached
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERY)

@@ -1,0 +1,48 @@
+"""`--check` of a real process, and what it said."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from common.finding import Finding, Report
+from tests.processes import ROOT
+
+LONGEST_SECONDS = 50
+
+
+class Checked(NamedTuple):
+    """What a check said, its exit status, and what it wrote to standard error."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def report(self) -> Report:
+        """The one JSON object that it told."""
+        assert self.out.count("\n") == 1
+        return msgspec.json.decode(self.out, type=Report)
+
+    def finding(self, what: str) -> Finding:
+        """Return the one finding about something."""
+        (found,) = (finding for finding in self.report.findings if finding.what == what)
+        return found
+
+
+def check(module: str, settings: Mapping[str, str], *flags: str) -> Checked:
+    """Let a process check itself, with these settings and no others."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GPU_METRICS_")}
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--check", *flags],
+        cwd=ROOT,
+        env=inherited | dict(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONGEST_SECONDS,
+    )
+    return Checked(done.returncode, done.stdout, done.stderr)
