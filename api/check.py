@@ -39,7 +39,10 @@ async def look(settings: ApiSettings) -> AsyncIterator[Finding]:
         yield finding
     yield await _address(settings)
     if settings.feed_client_key:
-        yield loaded("client key", lambda: _client_key(settings.feed_client_key))
+        key = loaded("client key", lambda: _client_key(settings.feed_client_key))
+        yield key
+        if key.state == "wrong":
+            return
     async for finding in _feeds(settings):
         yield finding
 

@@ -24,8 +24,6 @@ _log = logging.getLogger(__name__)
 
 LIBZMQ_VERSION = zmq.zmq_version()
 
-MAX_MESSAGE_BYTES = 4 * 2**20
-
 _SOCKETS_PER_FEED = 3
 """The subscription, and the two ends of what tells how it is."""
 
@@ -33,7 +31,7 @@ _OPTIONS = {
     zmq.IPV6: 1,
     zmq.LINGER: 0,
     zmq.RCVHWM: 100,
-    zmq.MAXMSGSIZE: MAX_MESSAGE_BYTES,
+    zmq.MAXMSGSIZE: wire.MAX_MESSAGE_BYTES,
     zmq.CONNECT_TIMEOUT: 5000,
     zmq.HANDSHAKE_IVL: 3000,
     zmq.HEARTBEAT_IVL: 5000,

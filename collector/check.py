@@ -33,15 +33,15 @@ NEIGHBOUR_SECONDS = 2.0
 
 
 async def look(settings: CollectorSettings) -> AsyncIterator[Finding]:
-    """Look at all that the collector needs."""
-    yield binding.found()
-    async for finding in _source(settings):
-        yield finding
-    if settings.processes:
-        yield findings.processes(processes.blindness())
+    """Look at all that the collector needs. What the driver can hang or crash comes last."""
     for finding in _keys(settings):
         yield finding
     yield await _feed(settings)
+    if settings.processes:
+        yield findings.processes(processes.blindness())
+    yield binding.found()
+    async for finding in _source(settings):
+        yield finding
 
 
 async def _source(settings: CollectorSettings) -> AsyncIterator[Finding]:

@@ -99,7 +99,7 @@ def taken(error: EndpointError, neighbour: Neighbour, host: str) -> Finding:
     if neighbour.has_our_key:
         return ok("feed", f"{error.endpoint} is in use by this collector, which runs, with this key")
     if snapshot is None:
-        todo = "another program has it, which sudo ss -ltnp names (-lxp for a path): end that, or choose another"
+        todo = "who has it, and published no snapshot now, is named by sudo ss -ltnp (-lxp for a path)"
         return wrong("feed", str(error), todo)
     if snapshot.host != host:
         todo = f"end one of them; or is GPU_METRICS_HOST, {host} here, not set as for the service?"

@@ -124,12 +124,8 @@ class Publisher:
             self._socket.setsockopt(zmq.XPUB_WELCOME_MSG, wire.encode(held))
 
     async def serve(self) -> None:
-        """Let subscribers come and go, for ever: libzmq attends to them only while somebody reads this socket.
-
-        Raises:
-            EndpointError: when all had to be dropped, another took the endpoint. As at the start, only whoever takes it
-                away again can mend that, and a supervisor's next start finds out.
-        """
+        """Let subscribers come and go, for ever: libzmq attends to them only while somebody reads this socket. Raises
+        EndpointError: when all had been dropped, another took the endpoint."""
         while True:
             await self._poller.poll(LOOK_MILLISECONDS)
             self._answer_door()
@@ -223,34 +219,33 @@ class Publisher:
 
 
 class Neighbour(NamedTuple):
-    """Who publishes on an endpoint: what a new subscriber is welcomed with, None where that is not told; and whether it
-    has our secret key, and so refuses us as one that it knows."""
+    """Who publishes on an endpoint: its latest snapshot, None where it does not tell; whether it has our secret key."""
 
     snapshot: Snapshot | None
     has_our_key: bool
 
 
 async def neighbour(endpoint: str, locked: Locked | None, seconds: float) -> Neighbour:
-    """Ask who publishes on an endpoint of this machine, for so long at most. Of a feed with keys, only one that has our
-    own is known."""
-    context = zmq.asyncio.Context()
+    """Ask who publishes on an endpoint of this machine, for so long at most. With keys, only one that has ours is
+    known."""
+    context, poller = zmq.asyncio.Context(), zmq.asyncio.Poller()
     listener = context.socket(zmq.SUB)
     listener.setsockopt(zmq.IPV6, 1)
+    listener.setsockopt(zmq.MAXMSGSIZE, wire.MAX_MESSAGE_BYTES)
     if locked:
         listener.curve_secretkey = locked.secret_key
         listener.curve_publickey = listener.curve_serverkey = public_key(locked.secret_key)
     listener.subscribe(wire.TOPIC_PREFIX)
     rejected = listener.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
-    poller = zmq.asyncio.Poller()
-    for each in (listener, rejected):
-        poller.register(each, zmq.POLLIN)
+    poller.register(listener, zmq.POLLIN)
+    poller.register(rejected, zmq.POLLIN)
     try:
         listener.connect(nearby(endpoint))
         said = dict(await poller.poll(round(seconds * 1000)))
         welcome = wire.decode(await listener.recv()) if listener in said else None
+        return Neighbour(welcome, rejected in said)
     except (zmq.ZMQError, wire.WireError):  # a name that is no address to connect to; no collector
         return Neighbour(None, has_our_key=False)
     finally:
         listener.disable_monitor()
         context.destroy(linger=0)
-    return Neighbour(welcome, rejected in said)

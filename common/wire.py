@@ -20,6 +20,9 @@ TOPIC_PREFIX = b"gpu.snapshot.v1."
 MAX_GPUS = 256
 """In one snapshot; no machine has more."""
 
+MAX_MESSAGE_BYTES = 4 * 2**20
+"""That a subscriber of ours takes at once."""
+
 _LONGEST_MESSAGE = 300
 _LONGEST_STATE = 40
 

@@ -38,8 +38,8 @@ def test_where_all_is_well_each_thing_is_a_line_and_the_status_is_0(standin: Sta
     lines = told.out.splitlines()
     assert all(line.startswith("ok ") for line in lines)
     report = check("collector", given, "--json").report
-    whats = ["settings", "versions", "user", "binding", "library", "driver", "devices", "GPU 0", "GPU 1"]
-    assert [finding.what for finding in report.findings] == [*whats, "sample", "keys", "feed"]
+    whats = ["settings", "versions", "user", "keys", "feed", "binding", "library", "driver", "devices"]
+    assert [finding.what for finding in report.findings] == [*whats, "GPU 0", "GPU 1", "sample"]
     assert len(lines) == len(report.findings)
     # Lines and JSON say the same, but for how long a sample took.
     assert [line for line in lines if "sample" not in line] == [
@@ -86,6 +86,16 @@ def test_a_library_that_is_none_is_wrong(standin: StandIn, tmp_path: Path) -> No
     told = checked(standin, tmp_path, "--nvml-library=/nowhere/libnvidia-ml.so.1")
     assert told.status == 1
     assert "/nowhere/libnvidia-ml.so.1" in told.finding("driver").found
+
+
+def test_a_driver_that_crashes_the_check_leaves_the_lines_before_it_and_the_call(
+    standin: StandIn, tmp_path: Path
+) -> None:
+    standin.crash("nvmlDeviceGetTemperature")
+    told = check("collector", settings(standin, tmp_path))
+    assert told.status < 0
+    assert [line.split()[1] for line in told.out.splitlines()][-2:] == ["feed", "binding"]
+    assert "in nvmlDeviceGetTemperature" in told.err
 
 
 @pytest.mark.parametrize(

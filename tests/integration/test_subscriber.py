@@ -13,7 +13,7 @@ import zmq.asyncio
 from api.contact import Told
 from api.feeds import Feed as FeedAt
 from api.lookout import AWAY_SECONDS, CATCH_UP_SECONDS, LOOK_SECONDS, Lookout
-from api.subscriber import MAX_MESSAGE_BYTES, Subscriber
+from api.subscriber import Subscriber
 from common import wire
 from common.seldom import SELDOM_SECONDS
 from common.snapshot import Snapshot
@@ -254,7 +254,7 @@ def test_a_publisher_that_starts_anew_is_heard_again() -> None:
 
 def test_a_message_too_large_for_any_snapshot_is_not_taken_and_its_endpoint_is_heard_again() -> None:
     async def story(heard: Heard, feed: Feed) -> None:
-        await feed.send(wire.topic("node-1") + bytes(MAX_MESSAGE_BYTES))
+        await feed.send(wire.topic("node-1") + bytes(wire.MAX_MESSAGE_BYTES))
         welcoming = asyncio.create_task(feed.send_to_every_newcomer(frame(1)))
         await heard.until_contact("lost")
         heard.now = 10.0

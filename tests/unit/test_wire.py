@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from api import subscriber
 from common import wire
 from common.gpu import Gpu, Process
 from common.recording import Recorded, Recorder
@@ -256,4 +255,4 @@ def test_as_many_gpus_as_may_be_are_read_from_a_message_as_large_as_may_be() -> 
     gpus = [make_lost_gpu()] * wire.MAX_GPUS
     frame = wire.encode(make_snapshot(gpus=gpus))
     assert wire.decode(frame).gpus == gpus
-    assert len(frame) < subscriber.MAX_MESSAGE_BYTES
+    assert len(frame) < wire.MAX_MESSAGE_BYTES
