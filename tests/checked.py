@@ -1,6 +1,7 @@
 """`--check` of a real process, and what it said."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -46,3 +47,10 @@ def check(module: str, settings: Mapping[str, str], *flags: str) -> Checked:
         timeout=LONGEST_SECONDS,
     )
     return Checked(done.returncode, done.stdout, done.stderr)
+
+
+def documented(after: str) -> set[str]:
+    """Return what deploy/README.md says that one process looks at: what stands in the first column of its table."""
+    text = (ROOT / "deploy/README.md").read_text()
+    rows = text[text.index(f"\n{after}\n") :].split("\n\n")[1].splitlines()[2:]
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row.split(" | ")[0])}

@@ -1,5 +1,6 @@
 """`python -m api --check`, with real collectors, certificates and sockets."""
 
+import re
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,7 @@ import pytest
 import trustme
 import zmq
 
-from tests.checked import Checked, check
+from tests.checked import Checked, check, documented
 from tests.ports import free_port
 from tests.processes import Process, Service, Start, eventually
 from tests.standin import StandIn
@@ -60,6 +61,15 @@ def test_where_all_is_well_each_thing_is_a_line_and_the_status_is_0(collecting: 
     assert [finding.what for finding in report.findings] == [*whats, f"feed {collecting.feed}"]
     assert len(lines) == len(report.findings)
     assert {"gpu-fleet-manager", "Python", "pyzmq", "libzmq", "tornado", "msgspec"} <= report.versions.keys()
+
+
+def test_every_line_is_explained_to_operators(collecting: Service, tmp_path: Path) -> None:
+    plain = checked(collecting).report.findings
+    client, server = private(tmp_path / "a.secret", zmq.curve_keypair()[1]), zmq.curve_keypair()[0].decode()
+    keys = f"--feed-client-key={client}", f"--feed-server-key={server}"
+    unknown = checked(collecting, *keys, "--feed-connect=file:/nowhere").report.findings
+    whats = {re.sub(r"feed t.*", "feed ENDPOINT", finding.what) for finding in (*plain, *unknown)}
+    assert whats == documented("The API looks at:")
 
 
 def test_a_feed_tells_its_host_age_number_and_gpus(collecting: Service) -> None:

@@ -1,5 +1,6 @@
 """`python -m collector --check`, on the stand-in for the NVIDIA library and real sockets."""
 
+import re
 import socket
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import zmq
 
 from collector.nvml.codes import NO_PERMISSION
-from tests.checked import Checked, check
+from tests.checked import Checked, check, documented
 from tests.ports import free_port
 from tests.processes import Service, Start, eventually
 from tests.standin import StandIn
@@ -45,6 +46,15 @@ def test_where_all_is_well_each_thing_is_a_line_and_the_status_is_0(standin: Sta
     assert [line for line in lines if "sample" not in line] == [
         finding.line for finding in report.findings if finding.what != "sample"
     ]
+
+
+def test_every_line_is_explained_to_operators(standin: StandIn, tmp_path: Path) -> None:
+    plain = checked(standin, tmp_path).report.findings
+    with_keys = checked(standin, tmp_path, "--processes=true", **locked(tmp_path)).report.findings
+    standin.gpus(0)
+    without_gpus = checked(standin, tmp_path).report.findings
+    whats = {re.sub(r"GPU \d", "GPU N", finding.what) for finding in (*plain, *with_keys, *without_gpus)}
+    assert whats == documented("The collector looks at:")
 
 
 def test_the_report_for_support_has_versions_and_settings_and_where_these_are_from(

@@ -1,6 +1,5 @@
 """How the two real processes refuse to start: one line for whoever must act on it, and an exit status."""
 
-import asyncio
 import re
 import signal
 import socket
@@ -10,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from api.__main__ import _until_stopped, _warn_of_plain_tokens
-from common.settings import ApiSettings
 from common.version import VERSION
 from tests.checked import check
 from tests.ports import free_port
@@ -150,23 +147,6 @@ def test_a_port_in_use_is_one_line_and_status_1(start: Start, standin: StandIn, 
     assert process.log.count("\n") == 1
     assert "in use" in process.log
     assert service.get().status == 200
-
-
-def test_tokens_that_come_over_plain_http_from_elsewhere_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    for address in ("127.0.0.1", "192.0.2.1"):
-        _warn_of_plain_tokens(ApiSettings(api_address=address, api_token_file="tokens"))  # noqa: S106 -- a file's name
-    assert [record.getMessage()[:33] for record in caplog.records] == ["tokens come over plain HTTP and c"]
-
-
-def test_a_task_that_fails_ends_the_api() -> None:
-    async def fail() -> None:
-        raise ZeroDivisionError
-
-    async def story() -> None:
-        await _until_stopped(asyncio.Event(), asyncio.create_task(fail()))
-
-    with pytest.raises(ZeroDivisionError):
-        asyncio.run(story())
 
 
 def test_a_collector_of_an_encrypted_feed_ends_when_it_is_told_to(standin: StandIn, tmp_path: Path) -> None:
