@@ -20,7 +20,7 @@ from tests.prometheus import RULES, SHIPPED, prometheus, query
 from tests.standin import StandIn
 
 TOKEN = "the-token-of-prometheus-02"  # noqa: S105 -- it opens nothing but this test
-GPUS = 8
+GPUS = 9
 WELL = {"pcie_width": 16, "retired_pages_pending": 0, "remapped_rows_failed": 0}
 """What the stand-in's GPUs suffer from at first, for a test to see it."""
 

@@ -19,6 +19,7 @@ from tests.processes import eventually
 from tests.prometheus import needs_prometheus, query
 from tests.watch import WELL, Alarm, BadFeed, Watch, listen, watching
 
+NO_POWER = 8  # NVML_ERROR_INSUFFICIENT_POWER
 FAULTS = {
     "temperature_gpu_celsius": (103, 1),
     "remapped_rows_pending": (1, 2),
@@ -40,6 +41,7 @@ ALARMS = (
     ("GpuPowerBrake", "6"),
     ("GpuThrottledByHeat", "6"),
     ("GpuMemoryFull", "7"),
+    ("GpuInError", "8"),
 )
 
 
@@ -65,6 +67,7 @@ def test_each_fault_of_a_gpu_raises_its_own_alarm_until_it_is_mended(watch: Watc
     for name, (number, gpu) in FAULTS.items():
         watch.node.standin.value(name, number, gpu=gpu)
     watch.node.standin.lose(0)
+    watch.node.standin.fail("nvmlDeviceGetHandleByIndex_v2", NO_POWER, gpu=8)
     watch.node.standin.reload()  # what hardly changes is read again at once
     watch.until_firing(*ALARMS)
     watch.node.standin.value("ecc_uncorrected_volatile_count", 5000, gpu=3)
@@ -73,7 +76,7 @@ def test_each_fault_of_a_gpu_raises_its_own_alarm_until_it_is_mended(watch: Watc
     watch.until_firing(*ALARMS, ("GpuEccUncorrectable", "3"), ("GpuXidCritical", "3"), ("GpuXidMemory", "3"))
     for name, (_, gpu) in FAULTS.items():
         watch.node.standin.value(name, WELL.get(name), gpu=gpu)
-    watch.node.standin.restore(0)
+    watch.node.standin.heal()
     watch.node.standin.reload()
     watch.until_firing()
 
