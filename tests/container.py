@@ -1,6 +1,6 @@
 """Runs an image as `docker run` would with what the compose file asks for, where there is no engine.
 
-Its command is process 1 of a pid namespace, its root file system is read-only but for a directory in memory, it has no
+Its command is process 1 of a pid namespace, its root file system is read-only but for a directory in memory; it has no
 capability and no way to get one, and its standard output is a pipe that belongs to its user. The network is the
 machine's. Root is needed.
 """
@@ -21,14 +21,14 @@ shift 4
 mount --bind "$root" "$root"
 mount -o remount,bind,ro "$root"
 mount -t proc proc "$root/proc"
-mount -t tmpfs -o "mode=0700,uid=$uid,gid=$gid" tmpfs "$root$tmpfs"
+[ -z "$tmpfs" ] || mount -t tmpfs -o "mode=0700,uid=$uid,gid=$gid" tmpfs "$root$tmpfs"
 exec chroot "$root" setpriv --reuid "$uid" --regid "$gid" --clear-groups --no-new-privs --bounding-set=-all \
     env --ignore-environment "$@"
 """
 
 
 class Container:
-    """A container that is running. `tmpfs` is the directory in memory; `log` gets what it says."""
+    """A container that is running. `tmpfs` is the directory in memory, empty: none; `log` gets what it says."""
 
     def __init__(self, image: Image, tmpfs: str, settings: Mapping[str, str], log: Path) -> None:
         self._image = image
@@ -49,7 +49,7 @@ class Container:
         )
         self._reader.stdin.close()
         self._first = int(eventually(self._children))
-        eventually(lambda: self._is_prepared() or self._unshare.poll() is not None)
+        eventually(lambda: self._unshare.poll() is not None or self._is_prepared())
 
     @property
     def log(self) -> str:

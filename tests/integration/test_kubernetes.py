@@ -18,21 +18,16 @@ import yaml
 from common.settings import ApiSettings, CollectorSettings, load
 from common.version import VERSION
 from tests.image import instructions
+from tests.linters import lint
+from tests.manifest import CONTAINERS, NODE, OBJECTS, POD, environment
 from tests.ports import free_port
 from tests.processes import PATIENCE_SECONDS, ROOT, Process, eventually, get, inherited
 from tests.standin import StandIn
 
-MANIFEST = ROOT / "deploy/kubernetes/gpu-metrics.yaml"
-OBJECTS: dict[str, Any] = {one["kind"]: one for one in yaml.safe_load_all(MANIFEST.read_text())}
-POD: dict[str, Any] = OBJECTS["DaemonSet"]["spec"]["template"]
-CONTAINERS: dict[str, Any] = {one["name"]: one for one in POD["spec"]["containers"]}
 ENDPOINT: dict[str, Any] = OBJECTS["PodMonitor"]["spec"]["podMetricsEndpoints"][0]
-NODE = "node-7.example"
 TOKEN = "a-token-of-prometheus-0123456789"  # noqa: S105 -- of this test
-
 DRIVER_NOT_LOADED = 9
 
-LINTERS = os.environ.get("GPU_TEST_LINTERS", "")
 MODULES = os.environ.get("GPU_TEST_NODE_MODULES", "")
 POD_MONITOR = "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1"
 VALIDATE = f"""
@@ -42,30 +37,10 @@ new PodMonitor(JSON.parse(readFileSync(0))).validate();
 """
 
 
-def environment(name: str) -> dict[str, str]:
-    """Return the environment of a container as the kubelet makes it, on a node named NODE."""
-    container = CONTAINERS[name]
-    given: dict[str, str] = {}
-    for source in container["envFrom"]:
-        assert source["configMapRef"]["name"] == OBJECTS["ConfigMap"]["metadata"]["name"]
-        given |= OBJECTS["ConfigMap"]["data"]
-    for variable in container["env"]:
-        if "value" in variable:
-            given[variable["name"]] = variable["value"]
-        else:
-            assert variable["valueFrom"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}
-            given[variable["name"]] = NODE
-    return given
-
-
 def test_every_object_has_the_form_that_kubernetes_wants(tmp_path: Path) -> None:
-    if not (linter := shutil.which("kubernetes-validate", path=LINTERS)):
-        pytest.skip("needs kubernetes-validate, in the directory that GPU_TEST_LINTERS names")
     own = [one for kind, one in OBJECTS.items() if kind != "PodMonitor"]
     (tmp_path / "own.yaml").write_text(yaml.safe_dump_all(own))
-    ran = subprocess.run(
-        [linter, "--strict", tmp_path / "own.yaml"], capture_output=True, text=True, check=False, timeout=50
-    )
+    ran = lint("kubernetes-validate", "--strict", tmp_path / "own.yaml")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert (ran.stdout + ran.stderr).count(" passed for resource ") == len(own)
 
