@@ -29,7 +29,9 @@ LISTEN_SECONDS = 10.0
 RETRY_SECONDS = 2.0
 """How long a feed that fails has: a collector may just be starting."""
 
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 5.0
+"""How long who has our address may take to show that it is an API."""
+
 _LOOK_SECONDS = 0.05
 
 

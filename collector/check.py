@@ -29,7 +29,8 @@ MOST_CALL_SECONDS = 10.0
 """An NVML call that takes longer is stuck here, however patient the service may be."""
 
 MOST_SAMPLE_SECONDS = 60.0
-NEIGHBOUR_SECONDS = 2.0
+NEIGHBOUR_SECONDS = 5.0
+"""How long who has our endpoint may take to show that it is a collector; one that is well does at once."""
 
 
 async def look(settings: CollectorSettings) -> AsyncIterator[Finding]:

@@ -13,8 +13,8 @@ from msgspec import Struct
 from common.wording import SettingsError
 
 State = Literal["ok", "warning", "wrong"]
-"""`warning`: the service runs, but something is missing or will go wrong. `wrong`: it will not start, or has nothing to
-show."""
+"""`warning`: the service runs, but something is missing or will go wrong. `wrong`: something is broken, or keeps the
+service from starting."""
 
 _LEVELS: dict[State, int] = {"ok": logging.INFO, "warning": logging.WARNING, "wrong": logging.ERROR}
 _LONGEST_WHAT, _LONGEST_TEXT = 150, 600

@@ -150,6 +150,17 @@ def test_a_certificate_that_expires_soon_is_a_warning_and_one_that_has_is_wrong(
     assert (told.finding("certificate").state, told.status) == (state, status)
 
 
+def test_an_expired_certificate_is_said_at_a_start_in_the_same_words(collecting: Service, tmp_path: Path) -> None:
+    flags = certified(tmp_path, -1)
+    found = checked(collecting, *flags).finding("certificate").found
+    api = Process("api", collecting.api.settings, tmp_path / "api.log", *flags)
+    api.start()
+    try:
+        assert found in eventually(lambda: api.log, lambda log: "WARNING" in log)
+    finally:
+        api.kill()
+
+
 def test_a_key_of_another_certificate_is_wrong(collecting: Service, tmp_path: Path) -> None:
     flags = certified(tmp_path)
     (tmp_path / "key.pem").write_bytes(CA.issue_cert("gpu.example").private_key_pem.bytes())
