@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 import trustme
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import inspect
 
@@ -115,17 +115,20 @@ def framed(body: Any) -> bytes:
     return wire.topic(host) + msgspec.msgpack.encode(body)
 
 
+WIDE = [HealthCheck.too_slow]
+"""A GPU has so many fields that it takes a while to make one up."""
+
 frames = (snapshots | odd_snapshots).map(framed)
 
 
 @given(frames)
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=100, suppress_health_check=WIDE)
 def test_any_snapshot_is_refused_or_can_be_shown_in_every_way(frame: bytes) -> None:
     borne("frame", frame)
 
 
 @given(st.lists(st.tuples(st.floats(), frames, st.integers(0, 9), st.binary(max_size=20)), max_size=4))
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=50, suppress_health_check=WIDE)
 def test_any_recording_is_read_as_far_as_it_can_be(records: list[tuple[float, bytes, int, bytes]]) -> None:
     written = MAGIC
     for seconds, frame, lie, rest in records:
