@@ -90,6 +90,7 @@ def test_versions_are_those_of_what_is_installed() -> None:
 
 
 def test_what_is_said_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdout", written := io.StringIO())
-    assert output.say("a line\n")
-    assert written.getvalue() == "a line\n"
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert output.say("é\n")
+    assert written.getvalue().decode() == "é\n"
