@@ -8,7 +8,9 @@
  *     hang CALL [G]          CALL does not return until this line is gone
  *     crash CALL [G]         CALL kills the process by a segmentation fault
  *     reload N               whenever N changes, nothing is initialised until nvmlInit_v2 is called again
+ *     slow MILLISECONDS      every call takes that long
  *     value NUMBER N [G]     a NUMBER of answers.def is N
+ *     elapsed NUMBER N [G]   it is how many milliseconds have passed since CLOCK_BOOTTIME showed N of them
  *     name HEX [G]           the device's name, as raw bytes
  *     mig G N                GPU G is in MIG mode, with N instances
  *     xid G CODE N           how often XID error CODE has happened on G: growth is so many events, for who listens
@@ -22,8 +24,8 @@ struct xid { int gpu; unsigned long long code, times; };
 struct list_of { int count; unsigned long long of[PROCESSES][5]; };
 
 struct control {
-    int gpus, order[GPUS], generation, rule_count, xid_count, stride, instances[GPUS];
-    bool lost[GPUS], is_mig[GPUS], is_set[NUMBERS][GPUS];
+    int gpus, order[GPUS], generation, rule_count, xid_count, stride, slow_ms, instances[GPUS];
+    bool lost[GPUS], is_mig[GPUS], is_set[NUMBERS][GPUS], is_elapsed[NUMBERS][GPUS];
     unsigned long long value[NUMBERS][GPUS];
     char name[GPUS][WORD];
     struct rule rules[RULES];
@@ -62,7 +64,7 @@ static void read_order(char **rest) {
     for (int i = 0; i < GPUS; i++) fresh.order[i] = which(rest, i);
 }
 
-static void read_value(char **rest) {
+static void read_value(char **rest, bool is_elapsed) {
     const char *name = word(rest);
     int n = 0;
     while (n < NUMBERS && strcmp(numbers[n].name, name ? name : "")) n++;
@@ -71,7 +73,8 @@ static void read_value(char **rest) {
     unsigned long long value = strtoull(text ? text : "0", NULL, 10);
     int only = which(rest, EVERY);
     for (int g = 0; g < GPUS; g++)
-        if (only == EVERY || only == g) fresh.is_set[n][g] = true, fresh.value[n][g] = value;
+        if (only == EVERY || only == g)
+            fresh.is_set[n][g] = true, fresh.is_elapsed[n][g] = is_elapsed, fresh.value[n][g] = value;
 }
 
 static void read_name(char **rest) {
@@ -131,7 +134,9 @@ static void read_line(char *line) {
     else if (!strcmp(verb, "order")) read_order(&rest);
     else if (!strcmp(verb, "lost")) fresh.lost[which(&rest, GPUS)] = true;
     else if (!strcmp(verb, "reload")) fresh.generation = (int)integer(&rest, 0);
-    else if (!strcmp(verb, "value")) read_value(&rest);
+    else if (!strcmp(verb, "slow")) fresh.slow_ms = (int)integer(&rest, 0);
+    else if (!strcmp(verb, "value")) read_value(&rest, false);
+    else if (!strcmp(verb, "elapsed")) read_value(&rest, true);
     else if (!strcmp(verb, "name")) read_name(&rest);
     else if (!strcmp(verb, "error") || !strcmp(verb, "hang") || !strcmp(verb, "crash")) read_rule(verb, &rest);
     else if (!strcmp(verb, "mig")) read_mig(&rest);

@@ -103,6 +103,20 @@ class StandIn:
         """
         self._answer(f"value {known_number(name)}", None if number is None else str(number), gpu)
 
+    def elapsed(self, name: str, since_milliseconds: int, gpu: int | None = None) -> None:
+        """Make one of NUMBERS tell the time: the milliseconds since CLOCK_BOOTTIME showed so many of them.
+
+        Raises:
+            ValueError: there is no such number.
+        """
+        self._answers[f"value {known_number(name)}", gpu] = _line(f"elapsed {name}", since_milliseconds, gpu)
+        self._write()
+
+    def slow(self, milliseconds: int) -> None:
+        """Let every call take that long."""
+        self._faults["slow", None] = f"slow {milliseconds}"
+        self._write()
+
     def name(self, raw: bytes | None, gpu: int | None = None) -> None:
         """Make the device's name these 1 to 127 bytes, valid UTF-8 or not; None: what it was at first."""
         self._answer("name", None if raw is None else raw.hex(), gpu)
@@ -137,7 +151,7 @@ class StandIn:
         self._write()
 
     def heal(self) -> None:
-        """Drop every fault: lost GPUs, errors, hangs, crashes. All else that was told stays."""
+        """Drop every fault: lost GPUs, errors, hangs, crashes, slowness. All else that was told stays."""
         self._faults.clear()
         self._write()
 

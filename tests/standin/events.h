@@ -41,7 +41,7 @@ static bool take(nvmlEventSet_t set, nvmlEventData_t *out) {
 static nvmlReturn_t await(nvmlEventSet_t set, nvmlEventData_t *out, uint timeout_ms) {
     for (; !take(set, out); timeout_ms--) {
         if (!timeout_ms) return TIMEOUT;
-        pause_briefly();
+        pause_for(1);
         if (*control_path) refresh();
     }
     return SUCCESS;

@@ -65,8 +65,8 @@ static void spin(void) {
     while ((now.tv_sec - from.tv_sec) * 1000000 + (now.tv_nsec - from.tv_nsec) / 1000 < spin_us);
 }
 
-static void pause_briefly(void) {
-    const struct timespec pause = { 0, 1000000 };
+static void pause_for(int milliseconds) {
+    const struct timespec pause = { milliseconds / 1000, milliseconds % 1000 * 1000000L };
     nanosleep(&pause, NULL);
 }
 
@@ -74,9 +74,10 @@ static nvmlReturn_t faults(const char *call, int gpu) {
     spin();
     if (!*control_path) return SUCCESS;
     refresh();
+    if (told.slow_ms) pause_for(told.slow_ms);
     int *volatile nowhere = NULL, code = SUCCESS;
     if (told_to("crash", call, gpu, &code)) *nowhere = 0;
-    for (; told_to("hang", call, gpu, &code); refresh()) pause_briefly();
+    for (; told_to("hang", call, gpu, &code); refresh()) pause_for(1);
     if (gpu >= 0 && told.lost[gpu]) return GPU_IS_LOST;
     told_to("error", call, gpu, &code);
     return code;
@@ -103,7 +104,14 @@ static int instance_of(nvmlDevice_t device, int gpu) {
     return instance < 0 || (told.is_mig[gpu] && instance < told.instances[gpu]) ? instance : NONE;
 }
 
+static ull elapsed_ms(ull since_ms) {
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (ull)now.tv_sec * 1000 + (ull)now.tv_nsec / 1000000 - since_ms;
+}
+
 static ull number(enum number n, int gpu) {
+    if (told.is_elapsed[n][gpu]) return elapsed_ms(told.value[n][gpu]);
     return told.is_set[n][gpu] ? told.value[n][gpu] : numbers[n].first + numbers[n].step * (unsigned)gpu;
 }
 

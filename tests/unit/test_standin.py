@@ -2,6 +2,7 @@
 
 import ctypes
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pynvml
 import pytest
 
+from common.clock import elapsed_seconds
 from tests.fakes import FakeNvml
+from tests.processes import PATIENCE_SECONDS, eventually
 from tests.standin import CALLS, FAILURES, NUMBERS, StandIn, answer
 
 #: Of what is measured; two lengths of links, or two modes, may be equal.
@@ -196,6 +199,25 @@ def test_values_and_names_return_to_what_they_were(told: StandIn) -> None:
     told.name(None)
     assert pynvml.nvmlDeviceGetPowerUsage(handle) == 76543
     assert pynvml.nvmlDeviceGetName(handle) == b"NVIDIA Stand-In"
+
+
+def test_a_number_can_tell_when_it_was_read(told: StandIn) -> None:
+    told.elapsed("power_draw_milliwatts", round(elapsed_seconds() * 1000) - 5000, gpu=0)
+    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    before = pynvml.nvmlDeviceGetPowerUsage(handle)
+    assert 4999 <= before <= 5000 + 1000 * PATIENCE_SECONDS
+    eventually(lambda: pynvml.nvmlDeviceGetPowerUsage(handle), lambda now: now > before)
+    assert pynvml.nvmlDeviceGetPowerUsage(pynvml.nvmlDeviceGetHandleByIndex(1)) == answer("power_draw_milliwatts", 1)
+    told.value("power_draw_milliwatts", None, gpu=0)
+    assert pynvml.nvmlDeviceGetPowerUsage(handle) == answer("power_draw_milliwatts", 0)
+
+
+def test_every_call_can_be_told_to_take_its_time(told: StandIn) -> None:
+    told.slow(20)
+    before = time.monotonic()
+    for _ in range(3):
+        pynvml.nvmlDeviceGetCount()
+    assert time.monotonic() - before >= 0.06
 
 
 def test_words_in_quick_succession_are_all_heard(told: StandIn) -> None:
