@@ -1,13 +1,10 @@
-"""The real supervisord with the configuration of the checkout, in a copy of it whose path has a space."""
+"""Both programs under the real supervisord: they stay up, are started again, and stop in order."""
 
 import contextlib
 import operator
 import os
-import re
-import shutil
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -16,99 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.ports import free_port
-from tests.processes import PATIENCE_SECONDS, ROOT, Reply, eventually, get
+from tests.processes import PATIENCE_SECONDS, eventually
 from tests.standin import StandIn
+from tests.supervised import Checkout, checkout, is_alive, started
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="supervisord is Unix only")
-
-
-BIN = Path(sys.prefix) / "bin"
-"""What `.venv/bin` of a checkout leads to here."""
-
-
-class Checkout:
-    """A copy of the checkout, run as its README says, on ports of its own."""
-
-    def __init__(self, path: Path, settings: dict[str, str]) -> None:
-        self.path = path
-        self.port = free_port()
-        self.feed_port = free_port()
-        feed = f"tcp://127.0.0.1:{self.feed_port}"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("GPU_METRICS_")}
-        self._environment = {
-            **inherited,
-            "GPU_METRICS_API_PORT": str(self.port),
-            "GPU_METRICS_FEED_BIND": feed,
-            "GPU_METRICS_FEED_CONNECT": feed,
-            "GPU_METRICS_INTERVAL_SECONDS": "0.2",
-            **settings,
-        }
-        path.mkdir()
-        for name in ("api", "collector", "common"):
-            shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(ROOT / "deploy/supervisord", path / "deploy/supervisord")
-        shutil.copy(ROOT / "supervisord.conf", path)
-        (path / ".run").mkdir()
-        (path / ".venv").symlink_to(sys.prefix)
-
-    def start(self) -> "subprocess.Popen[bytes]":
-        """Start supervisord."""
-        with (self.path / "supervisord.out").open("wb") as output:
-            self.popen = subprocess.Popen(
-                [BIN / "supervisord"], cwd=self.path, env=self._environment, stdout=output, stderr=output
-            )
-        return self.popen
-
-    def status(self) -> dict[str, list[str]]:
-        """Return the words that supervisorctl says of each program, by its name."""
-        said = subprocess.run(
-            [BIN / "supervisorctl", "status"],
-            cwd=self.path,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_SECONDS,
-        ).stdout
-        return {line.split()[0]: line.split()[1:] for line in said.splitlines()}
-
-    def are_running(self) -> dict[str, int] | None:
-        """Return both programs' process ids, None while not both are running."""
-        told = self.status()
-        if [told.get(name, ["?"])[0] for name in ("api", "collector")] != ["RUNNING", "RUNNING"]:
-            return None
-        return {name: int(words[2].rstrip(",")) for name, words in told.items()}
-
-    def collector_starts(self) -> int:
-        """Return how often the collector was started, or was to be."""
-        log = self.path / ".run/supervisord.log"
-        return len(re.findall("spawned: 'collector'|spawnerr: ", log.read_text())) if log.exists() else 0
-
-    def metrics(self) -> Reply:
-        """Ask the API."""
-        return get(self.port)
-
-    def log(self, name: str) -> str:
-        """Return what is in one of the logs in `.run`."""
-        return (self.path / ".run" / f"{name}.log").read_text()
-
-
-@contextlib.contextmanager
-def started(copy: Checkout) -> Iterator[None]:
-    """Have supervisord run."""
-    popen = copy.start()
-    try:
-        yield
-    finally:
-        popen.terminate()
-        popen.wait(PATIENCE_SECONDS)
-
-
-@contextlib.contextmanager
-def checkout(tmp_path: Path, settings: dict[str, str]) -> Iterator[Checkout]:
-    copy = Checkout(tmp_path / "a checkout", settings)
-    with started(copy):
-        yield copy
 
 
 @contextlib.contextmanager
@@ -124,14 +33,6 @@ def missing_interpreter(copy: Checkout) -> Iterator[None]:
     away = (copy.path / ".venv").rename(copy.path / "away")
     yield
     away.rename(copy.path / ".venv")
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_both_stay_up_without_a_driver_and_stop_in_order(tmp_path: Path) -> None:
