@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import resource
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +13,7 @@ import pytest
 
 from api.connections import Unread
 from api.routes import STREAM_PATH
+from tests import hostile
 from tests.ports import free_port
 from tests.processes import ROOT, Start, eventually, get
 from tests.served import Client, request
@@ -22,68 +22,20 @@ GROWTH_BYTES = 64 * 2**20
 """More than the buffers of some hundred connections take, and far less than what is thrown at the API."""
 
 
-def connect(port: int, receive_buffer: int | None = None) -> socket.socket:
-    client = socket.socket()
-    if receive_buffer:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    client.connect(("127.0.0.1", port))
-    return client
-
-
 def resident_bytes(process: "subprocess.Popen[bytes]") -> int:
     pages = Path(f"/proc/{process.pid}/statm").read_text().split()[1]
     return int(pages) * resource.getpagesize()
 
 
-def send_all(client: socket.socket, sent: bytes, times: int = 1) -> None:
-    """Send until the other side has had enough."""
-    client.settimeout(5.0)
-    with contextlib.suppress(OSError):
-        for _ in range(times):
-            client.sendall(sent)
-
-
-def half_open(port: int, stack: contextlib.ExitStack) -> None:
-    for number in range(500):
-        client = stack.enter_context(connect(port))
-        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"[: 1 + number % 40])
-
-
-def never_reading(port: int, stack: contextlib.ExitStack) -> None:
-    for _ in range(100):
-        send_all(stack.enter_context(connect(port, 4096)), request("GET", "/openapi.json") * 200)
-
-
-def headers_of_100_kilobytes(port: int, stack: contextlib.ExitStack) -> None:
-    for _ in range(20):
-        send_all(stack.enter_context(connect(port)), request("GET", "/healthz", f"x: {'x' * 100_000}"))
-
-
-def a_body_of_a_gigabyte(port: int, stack: contextlib.ExitStack) -> None:
-    announced = stack.enter_context(connect(port))
-    send_all(announced, request("POST", "/healthz", f"content-length: {2**30}"))
-    send_all(announced, b"x" * 2**20, times=1024)
-    chunked = stack.enter_context(connect(port))
-    send_all(chunked, request("POST", "/healthz", "transfer-encoding: chunked"))
-    send_all(chunked, b"%x\r\n" % 2**30 + b"x" * 2**20, times=1024)
-
-
-def bad_methods_and_encodings(port: int, stack: contextlib.ExitStack) -> None:
-    for sent in (
-        request("BREW", "/healthz"),
-        request("G\xe9T", "/healthz"),
-        request("GET", "/healthz", "transfer-encoding: gzip"),
-        request("GET", "/healthz", "transfer-encoding: chunked, chunked"),
-        request("GET", "/healthz", "content-encoding: br", "content-length: 2") + b"xx",
-        request("GET", "/\xff?\xff=%ff", "accept-encoding: \xff"),
-        b"\x00" * 1000,
-    ):
-        send_all(stack.enter_context(connect(port)), sent)
-
-
 @pytest.mark.parametrize(
     "attack",
-    [half_open, never_reading, headers_of_100_kilobytes, a_body_of_a_gigabyte, bad_methods_and_encodings],
+    [
+        hostile.half_open,
+        hostile.never_reading,
+        hostile.headers_of_100_kilobytes,
+        hostile.a_body_of_a_gigabyte,
+        hostile.bad_methods_and_encodings,
+    ],
 )
 def test_others_are_answered_and_memory_stays_bounded(
     start: Start, attack: Callable[[int, contextlib.ExitStack], None]
