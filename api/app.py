@@ -4,11 +4,12 @@ The answers come from a delegate below Tornado's routing, because routing and Re
 """
 
 import asyncio
+import errno
 import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
@@ -134,6 +135,10 @@ class Server(HTTPServerConnectionDelegate):
         self._tally.connections = len(self._connections)
         return is_taken
 
+    def make_room(self) -> None:
+        """Close a connection that can be spared, if there is one, for no file can be opened any more."""
+        self._connections.make_room()
+
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Wait for the next request on a connection; called by Tornado."""
         self._connections.idle(cast("HTTP1ServerConnection", server_conn).stream)
@@ -217,6 +222,10 @@ class Server(HTTPServerConnectionDelegate):
 class _Http(HTTPServer):
     """Tornado's server, which asks ours whether there is room for a connection and tells it when one is closed."""
 
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        make_room = cast("Server", self.request_callback).make_room
+        super().add_sockets(_Listening(listening, make_room) for listening in sockets)
+
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         if cast("Server", self.request_callback).open(stream):
             # Tornado turns Nagle's algorithm off and on again for each answer, at two system calls. It stays off.
@@ -234,6 +243,25 @@ class _Http(HTTPServer):
     def on_close(self, server_conn: object) -> None:
         super().on_close(server_conn)
         cast("Server", self.request_callback).on_close(server_conn)
+
+
+class _Listening(socket.socket):
+    """A listening socket, of which nobody is accepted while the process may open no file more: room is made, and who
+    waits is accepted next. Tornado would log the failure again and again, for as long as somebody waits."""
+
+    def __init__(self, listening: socket.socket, make_room: Callable[[], None]) -> None:
+        super().__init__(listening.family, listening.type, listening.proto, listening.detach())
+        self.settimeout(0.0)
+        self._make_room = make_room
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().accept()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self._make_room()
+            raise BlockingIOError from error
 
 
 def _leave_it(value: bool) -> None:  # noqa: FBT001 -- Tornado's signature

@@ -52,15 +52,21 @@ class Connections:
 
     def open(self, connection: Closable) -> bool:
         """Take a connection, and return whether it was taken: if all others are busy, it is closed instead."""
-        if len(self._open) >= self._most:
-            self._log_full()
-            leaving = next(iter(self._idle), None) or next(iter(self._slow), connection)
-            self.closed(leaving)
-            leaving.close()
-            if leaving is connection:
-                return False
+        if len(self._open) >= self._most and not self.make_room():
+            connection.close()
+            return False
         self._open.add(connection)
         self._idle[connection] = self._now()
+        return True
+
+    def make_room(self) -> bool:
+        """Close who has been idle for longest, or else slow for longest, and return whether there was anybody."""
+        self._log_full()
+        leaving = next(iter(self._idle), None) or next(iter(self._slow), None)
+        if leaving is None:
+            return False
+        self.closed(leaving)
+        leaving.close()
         return True
 
     def busy(self, connection: Closable) -> None:

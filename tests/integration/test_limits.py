@@ -15,7 +15,7 @@ from api.connections import Unread
 from api.routes import STREAM_PATH
 from tests import hostile
 from tests.ports import free_port
-from tests.processes import ROOT, Start, eventually, get
+from tests.processes import PATIENCE_SECONDS, ROOT, Start, eventually, get
 from tests.served import Client, request
 
 GROWTH_BYTES = 64 * 2**20
@@ -48,6 +48,26 @@ def test_others_are_answered_and_memory_stays_bounded(
         assert [service.get().status for _ in range(20)] == [200] * 20
         assert resident_bytes(service.api.popen) - before < GROWTH_BYTES
     assert service.api.stop() == 0
+    assert "ERROR" not in service.api.log
+
+
+def test_where_no_file_can_be_opened_any_more_who_has_been_idle_for_longest_makes_room(start: Start) -> None:
+    service = start()
+    service.until_status("ok")
+    pid = service.api.popen.pid
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(hostile.connect(service.port)) for _ in range(5)]
+        eventually(lambda: len(list(Path(f"/proc/{pid}/fd").iterdir())), lambda count: count > 5)
+        service.get()
+        opened = max(int(file.name) for file in Path(f"/proc/{pid}/fd").iterdir()) + 1
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (opened, resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]))
+        for _ in range(20):
+            stack.enter_context(hostile.connect(service.port))
+        assert [service.get().status for _ in range(10)] == [200] * 10
+        idle[0].settimeout(PATIENCE_SECONDS)
+        assert idle[0].recv(1) == b""
+    assert service.api.stop() == 0
+    assert service.api.log.count("the most there may be") == 1
     assert "ERROR" not in service.api.log
 
 
