@@ -24,6 +24,7 @@ from common import process
 from common.clock import elapsed_seconds
 from common.reloading import Reloading
 from common.settings import ApiSettings
+from common.snapshot import Snapshot
 
 _log = logging.getLogger("api")
 
@@ -71,7 +72,11 @@ def _server(settings: ApiSettings, cache: Cache, tokens: Tokens | None) -> Serve
 
 def _subscriber(feeds: Feeds, cache: Cache) -> Subscriber:
     """Return the subscriber that feeds a cache, and follows the list of feeds."""
-    subscriber = Subscriber(feeds.feeds, cache.accept, cache.reject, elapsed_seconds, feeds.secret_key)
+
+    def accept(endpoint: str, snapshot: Snapshot, arrived: float) -> None:
+        cache.accept(endpoint, snapshot, arrived, elapsed_seconds())
+
+    subscriber = Subscriber(feeds.feeds, accept, cache.reject, elapsed_seconds, feeds.secret_key)
     cache.contacts = subscriber.contacts
     feeds.listeners += [subscriber.follow, lambda _: cache.follow(feeds.endpoints)]
     return subscriber

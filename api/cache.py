@@ -42,7 +42,7 @@ class Cache:
     hosts: dict[str, Host] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
-    """Called with every snapshot that is news, when it was sealed, whether it was stale when it came, and whether
+    """Called with every snapshot that is news, when it was sealed, whether it was stale when it was read, and whether
     another collector has its name."""
 
     version: int = 0
@@ -62,9 +62,9 @@ class Cache:
     _lost: Seldom = field(default_factory=Seldom)
     _refused: Seldom = field(default_factory=Seldom)
 
-    def accept(self, endpoint: str, snapshot: Snapshot, arrived: float) -> bool:
+    def accept(self, endpoint: str, snapshot: Snapshot, arrived: float, now: float | None = None) -> bool:
         """Keep a snapshot that is news and return whether it was. `arrived` is the earliest moment at which it may have
-        arrived."""
+        arrived, `now` is this one (None: the same)."""
         if endpoint not in self._heard:
             self._heard.add(endpoint)
             self.version += 1
@@ -87,7 +87,7 @@ class Cache:
             return False
         host.compare_clocks(self.unix_seconds())
         self.version += 1
-        is_stale = host.age_seconds(arrived) > self.stale_after(host)
+        is_stale = host.age_seconds(arrived if now is None else now) > self.stale_after(host)
         for tell in self.listeners:
             tell(snapshot, host.sealed_at, is_stale=is_stale, has_rival=arrived < host.rival_until)
         return True

@@ -248,3 +248,15 @@ def test_what_comes_too_late_to_be_shown_is_not_told() -> None:
     assert told(messages) == told(told_.listen()) == []
     told_.hear(1, interval_seconds=1.0)
     assert told(messages) == ["a-1"]
+
+
+def test_what_has_waited_for_us_until_it_was_old_is_not_told() -> None:
+    told_ = Told()
+    listening = told_.listen()
+    for sequence in (0, 1):
+        snapshot = make_snapshot(host="a", sequence=sequence, interval_seconds=0.2)
+        # It may have come right after we were stopped, and is read when we go on.
+        told_.cache.accept(ENDPOINT, snapshot, arrived=0.0, now=2.1)
+    assert told(listening) == []
+    told_.hear(2, now=2.2)
+    assert told(listening) == ["a-2"]
