@@ -12,9 +12,9 @@ from typing import Any, Self
 import pytest
 
 from common.version import VERSION
-from tests.integration.test_supervisord import Checkout, checkout
 from tests.processes import PATIENCE_SECONDS, ROOT, eventually, get
 from tests.standin import StandIn
+from tests.supervised import Checkout, checkout
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="supervisord is Unix only")
 
