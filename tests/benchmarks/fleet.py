@@ -52,38 +52,44 @@ def rows(
 
 
 class _Used(NamedTuple):
-    """What had come by some moment, and the CPU time that the API and the bare subscriber had used."""
+    """What had come by some moment, the CPU time that the API and the bare subscriber had used, and the moment."""
 
-    messages: int
+    messages: float
     ours: float
     bare: float
+    at: float
 
 
 def api_rows(hosts: int, seconds: float = 10.0) -> list[Row]:
     """Measure the API of so many hosts."""
     with _fleet(hosts) as (port, api, bare):
-        used = [_Used(_received(port), cpu_seconds(api), cpu_seconds(bare))]
+        used = [_used(port, api, bare)]
         for _ in range(WINDOWS):
             time.sleep(seconds / WINDOWS)
-            used.append(_Used(_received(port), cpu_seconds(api), cpu_seconds(bare)))
+            used.append(_used(port, api, bare))
         told = _hosts(port)
         memory = resident_mebibytes(api), resident_mebibytes(bare)
     how = f"fleet: hosts of 8 GPUs at one snapshot a second each, over {seconds:g} s; memory grows with the history"
     how += "; against a bare SUB of the same messages"
     name = f"API, {hosts:,} host{'' if hosts == 1 else 's'}"
-    share = 100 * WINDOWS / seconds
-    spent = [((late.ours - early.ours), (late.bare - early.bare)) for early, late in pairwise(used)]
-    came = [late.messages - early.messages for early, late in pairwise(used)]
-    each = [(1e6 * one / messages, 1e6 * two / messages) for (one, two), messages in zip(spent, came, strict=True)]
+    windows = [_Used(*(late - early for early, late in zip(*both, strict=True))) for both in pairwise(used)]
+    shares = [(100 * one.ours / one.at, 100 * one.bare / one.at) for one in windows]
+    each = [(1e6 * one.ours / one.messages, 1e6 * one.bare / one.messages) for one in windows]
     ages = [host["age_seconds"] for host in told if host["state"] == _FRESH]
     return [
-        ratio(f"{name}: CPU", "% of a core", compared([(share * one, share * two) for one, two in spent]), how=how),
+        ratio(f"{name}: CPU", "% of a core", compared(shares), how=how),
         ratio(f"{name}: CPU of a snapshot", "us CPU", compared(each), how=how),
         ratio(f"{name}: memory", "MiB", compared([memory]), how=how),
         figure(f"{name}: fresh", "hosts", [len(ages)], how=how),
         figure(f"{name}: oldest fresh", "s", [max(ages)], how=how),
         figure(f"{name}: lost", "messages", [sum(host["messages"]["lost"] for host in told)], how=how),
     ]
+
+
+def _used(port: int, api: int, bare: int) -> _Used:
+    """Asking costs the API something too, and comes after its time was read: it is in the window that follows."""
+    ours, others, at = cpu_seconds(api), cpu_seconds(bare), time.monotonic()
+    return _Used(_received(port), ours, others, at)
 
 
 @contextmanager
@@ -124,8 +130,9 @@ def collector_rows(library: Path, subscribers: int = SUBSCRIBERS, seconds: float
             listening.listen_for(seconds / WINDOWS)
             spent.append(100 * (cpu_seconds(collector) - before) / (time.monotonic() - began))
         memory = resident_mebibytes(collector)
+        listening.end()
     how = f"collector: 8 GPUs, {_RATE} snapshots a second, {subscribers} subscribers, and one more that was stopped"
-    how += "; received: against what was published meanwhile, times the subscribers"
+    how += "; received: against what was published meanwhile, times the subscribers, who were given time for the rest"
     name = f"collector, {subscribers} subscribers"
     return [
         figure(f"{name}: CPU", "% of a core", spent, how=how),
@@ -170,22 +177,25 @@ class _Listening:
 
     def begin(self) -> None:
         """Count from now on."""
-        self.lost = self.received = 0
+        self.lost = self.received = self.due = 0
+        self._newest = sys.maxsize
         self._began = dict(self._latest)
 
-    @property
-    def due(self) -> int:
-        """How many were published from then on to the newest that anybody has received, to each of the subscribers."""
-        newest = max(self._latest.values())
-        return sum(newest - sequence for sequence in self._began.values())
+    def end(self) -> None:
+        """Let all come to the newest that anybody has received, and count nothing that is newer."""
+        self._newest = max(self._latest.values())
+        self.due = sum(self._newest - sequence for sequence in self._began.values())
+        deadline = time.monotonic() + START_SECONDS
+        self.listen(until=lambda: min(self._latest.values()) >= self._newest or time.monotonic() > deadline)
 
     def listen(self, until: Callable[[], bool]) -> None:
         """Receive, and count."""
         while not until():
             for socket, _ in self._poller.poll(100):
                 sequence = _sequence(socket.recv())
-                self.lost += max(0, sequence - self._latest.get(socket, sequence - 1) - 1)
-                self.received += 1
+                if sequence <= self._newest:
+                    self.lost += max(0, sequence - self._latest.get(socket, sequence - 1) - 1)
+                    self.received += 1
                 self._latest[socket] = sequence
 
     def listen_for(self, seconds: float) -> None:
