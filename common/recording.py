@@ -51,7 +51,10 @@ class Recorder:
     def write(self, recorded: Recorded) -> None:
         """Add a snapshot. Raises OSError: the disk is full, or gone."""
         frame, seconds = wire.encode(recorded.snapshot), _SECONDS.pack(recorded.seconds)
-        self._file.write(seconds + struct.pack(">II", len(frame), zlib.crc32(seconds + frame)) + frame)
+        left = seconds + struct.pack(">II", len(frame), zlib.crc32(seconds + frame)) + frame
+        # Where there is room for a part only, that is written, and no error before there is no room at all.
+        while left:
+            left = left[self._file.write(left) :]
 
     def close(self) -> None:
         """Write no more."""

@@ -96,25 +96,6 @@ def test_a_tap_that_is_killed_leaves_a_recording_that_can_be_read(start: Start, 
         assert recording.check() > 1
 
 
-def test_a_disk_that_is_full_ends_the_tap_and_what_was_recorded_before_can_be_read(
-    start: Start, tmp_path: Path
-) -> None:
-    service, recorded = start(), tmp_path / "recorded"
-    command = 'ulimit -f 16; exec "$0" -m api.tap --table --feed-connect "$1" --record "$2"'
-    done = subprocess.run(
-        ["bash", "-c", command, sys.executable, service.feed, recorded],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_SECONDS,
-    )
-    assert done.returncode == 1
-    assert "cannot record any more: " in done.stderr
-    with Recording(str(recorded)) as recording:
-        assert recording.check() > 0
-
-
 def test_a_file_that_exists_is_not_recorded_over(recording: Path) -> None:
     done = run("api.tap", "--record", str(recording))
     assert done.returncode == 1

@@ -1,13 +1,18 @@
 """A recording of the feed: what is kept of it when the recorder is killed, and what is said of one that is corrupt."""
 
+import asyncio
 import contextlib
 import itertools
+import resource
+from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from api.tap import Tap
 from common.recording import MAGIC, Recorded, Recorder, Recording, RecordingError
-from tests.builders import make_gpu, make_snapshot
+from tests.builders import ENDPOINT, make_gpu, make_snapshot
 
 THREE = [Recorded(number / 2, make_snapshot(sequence=number, gpus=[make_gpu()])) for number in range(3)]
 
@@ -42,6 +47,38 @@ def test_a_recording_is_its_owner_s_alone_and_overwrites_nothing(path: Path) -> 
     with pytest.raises(RecordingError, match="cannot record there: File exists"):
         Recorder(str(path))
     assert read(path) == THREE
+
+
+@contextlib.contextmanager
+def room(path: Path, more_bytes: int) -> Iterator[None]:
+    """Let a file grow by no more than that, as a disk that is nearly full does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + more_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("more_bytes", [0, 100])
+def test_a_snapshot_for_which_there_is_no_room_is_an_error_and_what_is_before_it_whole(
+    tmp_path: Path, more_bytes: int
+) -> None:
+    with contextlib.closing(Recorder(str(tmp_path / "feed"))) as recorder:
+        recorder.write(THREE[0])
+        with room(tmp_path / "feed", more_bytes), pytest.raises(OSError, match="File too large"):
+            recorder.write(THREE[1])
+    assert read(tmp_path / "feed") == THREE[:1]
+
+
+def test_a_tap_that_can_record_no_more_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    stop = asyncio.Event()
+    with contextlib.closing(Recorder(str(tmp_path / "feed"))) as recorder:
+        tap = Tap(Namespace(host=None, table=True, count=None), recorder, stop)
+        with room(tmp_path / "feed", 100):
+            tap.accept(ENDPOINT, THREE[0].snapshot, 0.0)
+    assert (tap.status, stop.is_set()) == (1, True)
+    assert "cannot record any more: File too large" in caplog.text
 
 
 def test_a_recording_that_is_cut_off_anywhere_is_read_up_to_the_last_whole_snapshot(
