@@ -192,8 +192,9 @@ def _started(
 def _child(pid: int, name: str) -> int | None:
     """Return the child of a process that runs a program, None while there is none."""
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        if Path(f"/proc/{child}/comm").read_text().strip() == name:
-            return int(child)
+        with contextlib.suppress(FileNotFoundError):  # it has ended meanwhile
+            if Path(f"/proc/{child}/comm").read_text().strip() == name:
+                return int(child)
     return None
 
 
