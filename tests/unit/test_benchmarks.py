@@ -214,9 +214,8 @@ def test_only_what_is_asked_for_is_measured() -> None:
 
 
 def test_the_readme_has_a_place_for_the_table_and_says_how_to_install_the_other_tools() -> None:
-    page = (ROOT / "README.md").read_text()
-    assert re.search(f"(?s){BEGIN}.*```.*```.*{END}", page)
-    assert f"\n{others.INSTALL}\n" in page
+    assert re.search(f"(?s){BEGIN}.*```.*```.*{END}", (ROOT / "README.md").read_text())
+    assert f"\n{others.INSTALL}\n" in (ROOT / "tests/README.md").read_text()
 
 
 def test_the_table_can_be_told_as_json() -> None:

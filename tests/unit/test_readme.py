@@ -1,4 +1,4 @@
-"""What people read says what the code says: README.md, common/README.md and deploy/env.example."""
+"""What people read says what the code says: the READMEs and deploy/env.example."""
 
 import re
 import tomllib
@@ -32,6 +32,7 @@ from common.version import VERSION
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 FEED = (ROOT / "common/README.md").read_text()
+PAGES = ("README.md", "common/README.md", "deploy/README.md", "tests/README.md")
 ENVIRONMENT = (ROOT / "deploy/env.example").read_text()
 
 COMMANDS = {
@@ -270,7 +271,7 @@ def test_env_example_has_nothing_but_comments() -> None:
     assert [line for line in ENVIRONMENT.splitlines() if line and not line.startswith("#")] == []
 
 
-@pytest.mark.parametrize("path", ["README.md", "common/README.md", "deploy/README.md"])
+@pytest.mark.parametrize("path", PAGES)
 def test_every_relative_link_leads_somewhere(path: str) -> None:
     here = ROOT / path
     links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", here.read_text())
@@ -282,7 +283,7 @@ def test_every_relative_link_leads_somewhere(path: str) -> None:
         assert not fragment or fragment in map(_anchor, headings), fragment
 
 
-@pytest.mark.parametrize("path", ["README.md", "common/README.md", "deploy/README.md"])
+@pytest.mark.parametrize("path", PAGES)
 def test_prose_fits_in_lines_of_120_characters(path: str) -> None:
     prose = re.sub(r"(?ms)^ *```.*?^ *```$", "", (ROOT / path).read_text())
     assert [line for line in prose.splitlines() if len(line) > 120 and not line.startswith("|")] == []
