@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -124,14 +125,13 @@ def lacking() -> str | None:
 
 def make_tarball(tarball: Path, release: str = "") -> None:
     """Make a bare Debian, of the packages that every Debian has, and pack it; of this machine's release by default."""
-    root = tarball.with_suffix(".root")
-    shutil.rmtree(root, ignore_errors=True)
-    _ran(["debootstrap", "--variant=minbase", release or _release(), str(root), _mirror(_release())])
-    _ran(["chroot", str(root), "apt-get", "clean"])
-    packed = tarball.with_suffix(".new")
-    _ran(["tar", "--create", "--file", str(packed), "--directory", str(root), "."])
+    # debootstrap takes no path with a space in it, which the tarball's may have.
+    with tempfile.TemporaryDirectory() as root:
+        _ran(["debootstrap", "--variant=minbase", release or _release(), root, _mirror(_release())])
+        _ran(["chroot", root, "apt-get", "clean"])
+        packed = tarball.with_suffix(".new")
+        _ran(["tar", "--create", "--file", str(packed), "--directory", root, "."])
     packed.rename(tarball)
-    shutil.rmtree(root)
 
 
 def unpack(tarball: Path, root: Path) -> BareDebian:

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.processes import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 30.0
 
@@ -43,7 +45,7 @@ def _demo(api_port: int, feed_port: int, interval: str = "0.05") -> Iterator["su
             yield process
         finally:
             process.terminate()
-            process.communicate(timeout=10)
+            process.communicate(timeout=PATIENCE_SECONDS)
 
 
 def _body(port: int) -> dict[str, Any] | None:
@@ -147,7 +149,7 @@ def test_a_signal_to_end_ends_both_processes_of_the_demo_with_status_0(number: s
     with _demo(api_port, feed_port) as process:
         _wait_for_body(api_port)
         process.send_signal(number)
-        _, log = process.communicate(timeout=10)
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 0, log
     assert _is_refused(api_port)
     assert _is_refused(feed_port)
@@ -159,7 +161,7 @@ def test_a_demo_that_is_killed_leaves_no_api_behind() -> None:
     with _demo(api_port, feed_port) as process:
         _wait_for_body(api_port)
         process.kill()
-        _, log = process.communicate(timeout=10)
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
         _wait_until_refused(api_port)
     assert process.returncode == -signal.SIGKILL
     assert log.count("stopped") == 1
@@ -171,7 +173,7 @@ def test_a_demo_whose_api_dies_says_how_and_ends_with_status_1() -> None:
         _wait_for_body(api_port)
         (api,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(api), signal.SIGKILL)
-        _, log = process.communicate(timeout=10)
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1
     assert "The demonstration ends: its API was killed by SIGKILL.\n" in log
 
@@ -181,7 +183,7 @@ def test_a_port_in_use_is_one_line_and_status_1(end: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         taken, (free,) = occupied.getsockname()[1], _free_ports(1)
         with _demo(*(taken, free) if end == "api" else (free, taken)) as process:
-            out, log = process.communicate(timeout=10)
+            out, log = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1
     assert "curl" not in out
     assert ("its API ended with status 1." in log) == (end == "api")
@@ -194,7 +196,7 @@ def test_a_port_in_use_is_one_line_and_status_1(end: str) -> None:
 @pytest.mark.parametrize(("name", "api_port", "interval"), [("INTERVAL_SECONDS", 1, "0"), ("API_PORT", 0, "1")])
 def test_a_bad_setting_of_either_process_is_one_line_and_status_2(name: str, api_port: int, interval: str) -> None:
     with _demo(api_port, 1, interval) as process:
-        out, log = process.communicate(timeout=10)
+        out, log = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 2
     assert out == ""
     assert log.startswith(f"GPU_METRICS_{name} ")

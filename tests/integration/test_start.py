@@ -93,8 +93,8 @@ def test_what_has_no_check_takes_no_such_flag(module: str) -> None:
 
 
 def test_who_reads_the_first_line_of_a_check_only_is_no_failure() -> None:
-    command = f"{sys.executable} -m collector --check --feed-bind=nonsense | head -n 1"
-    ended = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = '"$0" -m collector --check --feed-bind=nonsense | head -n 1'
+    ended = subprocess.run(["sh", "-c", command, sys.executable], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout.startswith("wrong    settings ")
     assert ended.stderr == ""
 
