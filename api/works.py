@@ -16,18 +16,25 @@ Make = Callable[[], Content]
 class _Piece:
     """What is to be made, and by how many it is wanted."""
 
-    make: Make
+    make: Make | None
+    """None once nobody wants it: what it would be made of may be large, and is kept for nobody."""
+
     future: "asyncio.Future[Content]"
     wanted: int = 0
 
-    def settle(self, made: Content | BaseException) -> None:
+    def settle(self, made: Content | Exception) -> None:
         """Let those who want it have it."""
         if self.future.done():
             return
-        if isinstance(made, BaseException):
+        if isinstance(made, Exception):
             self.future.set_exception(made)
         else:
             self.future.set_result(made)
+
+    def abandon(self) -> None:
+        """Be made no more."""
+        self.make = None
+        self.future.cancel()
 
 
 class Works:
@@ -54,7 +61,7 @@ class Works:
             piece.wanted -= 1
             if not piece.wanted:
                 del self._pieces[make]
-                piece.future.cancel()
+                piece.abandon()
 
     def _begin(self, make: Make) -> _Piece:
         if len(self._pieces) >= self._most:
@@ -71,15 +78,19 @@ class Works:
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:
-            piece = self._begun.get()
-            # Whoever begins a piece wants it, though that is not counted yet when it is begun.
-            if not piece.future.cancelled():
-                made = _made(piece.make)
-                with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                    loop.call_soon_threadsafe(piece.settle, made)
+            _do(self._begun.get(), loop)
 
 
-def _made(make: Make) -> Content | BaseException:
+def _do(piece: _Piece, loop: asyncio.AbstractEventLoop) -> None:
+    """Make one piece, in the thread, which keeps nothing of it while it waits for the next."""
+    # Whoever begins a piece wants it, though that is not counted yet when it is begun.
+    if (make := piece.make) is not None:
+        made = _made(make)
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(piece.settle, made)
+
+
+def _made(make: Make) -> Content | Exception:
     try:
         return make()
     except Exception as error:  # noqa: BLE001 -- raised again where it is wanted

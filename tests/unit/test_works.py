@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -82,6 +83,35 @@ def test_what_all_have_left_before_it_was_begun_is_not_made() -> None:
         await busy
         await making.made(last)
         assert (left.times, last.times) == (0, 1)
+
+    run(story)
+
+
+def test_what_was_made_is_let_go_though_nothing_else_is_wanted() -> None:
+    async def story(making: Works) -> None:
+        make = Made()
+        make.may_be_done.set()
+        await making.made(make)
+        held = weakref.ref(make)
+        del make
+        while held() is not None:
+            await asyncio.sleep(0)
+
+    run(story)
+
+
+def test_what_all_have_left_is_let_go_while_the_thread_is_busy() -> None:
+    async def story(making: Works) -> None:
+        long, left = Made(), Made()
+        busy = await begun(making, long)
+        held = weakref.ref(left)
+        leaving = await begun(making, left)
+        leaving.cancel()
+        del leaving, left
+        while held() is not None:
+            await asyncio.sleep(0)
+        long.may_be_done.set()
+        await busy
 
     run(story)
 
