@@ -4,16 +4,13 @@ The answers come from a delegate below Tornado's routing, because routing and Re
 """
 
 import asyncio
-import errno
 import logging
-import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 
 from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
-from tornado.httpserver import HTTPServer
 from tornado.httputil import (
     HTTPConnection,
     HTTPHeaders,
@@ -24,6 +21,7 @@ from tornado.httputil import (
 from tornado.iostream import IOStream
 
 from api import access_log
+from api.accepting import Http
 from api.answer import Answer, Follow, Later, Refusal, refusal
 from api.answers import Answers
 from api.connections import Connections, Unread, most_connections
@@ -95,7 +93,7 @@ class Server(HTTPServerConnectionDelegate):
         self._listeners = Listeners(stream, min(MOST_LISTENERS, most // 2), self._left)
         self._is_local = False
         self._works = {"short": Works(MOST_SHORT_WORKS), "long": Works(MOST_LONG_WORKS)}
-        self._http = _Http(
+        self._http = Http(
             self,
             body_timeout=BODY_SECONDS,
             max_header_size=MAX_READ_HEADER_BYTES,
@@ -135,9 +133,9 @@ class Server(HTTPServerConnectionDelegate):
         self._tally.connections = len(self._connections)
         return is_taken
 
-    def make_room(self) -> None:
-        """Close a connection that can be spared, if there is one, for no file can be opened any more."""
-        self._connections.make_room()
+    def make_room(self) -> bool:
+        """Close a connection that can be spared, and return whether there was one: no file can be opened any more."""
+        return self._connections.make_room()
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Wait for the next request on a connection; called by Tornado."""
@@ -217,55 +215,6 @@ class Server(HTTPServerConnectionDelegate):
         while True:
             await asyncio.sleep(IDLE_SECONDS / _LOOKS_AT_IDLE)
             self._connections.close_idle(IDLE_SECONDS)
-
-
-class _Http(HTTPServer):
-    """Tornado's server, which asks ours whether there is room for a connection and tells it when one is closed."""
-
-    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
-        make_room = cast("Server", self.request_callback).make_room
-        super().add_sockets(_Listening(listening, make_room) for listening in sockets)
-
-    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        if cast("Server", self.request_callback).open(stream):
-            # Tornado turns Nagle's algorithm off and on again for each answer, at two system calls. It stays off.
-            stream.set_nodelay(True)
-            stream.set_nodelay = _leave_it  # type: ignore[method-assign]  # there is no setting for it
-            super().handle_stream(stream, address)
-
-    def _handle_connection(self, connection: socket.socket, address: Any) -> None:
-        try:
-            super()._handle_connection(connection, address)
-        except OSError:
-            # Its client has gone before the handshake began, which Tornado takes for a fault.
-            connection.close()
-
-    def on_close(self, server_conn: object) -> None:
-        super().on_close(server_conn)
-        cast("Server", self.request_callback).on_close(server_conn)
-
-
-class _Listening(socket.socket):
-    """A listening socket, of which nobody is accepted while the process may open no file more: room is made, and who
-    waits is accepted next. Tornado would log the failure again and again, for as long as somebody waits."""
-
-    def __init__(self, listening: socket.socket, make_room: Callable[[], None]) -> None:
-        super().__init__(listening.family, listening.type, listening.proto, listening.detach())
-        self.settimeout(0.0)
-        self._make_room = make_room
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        try:
-            return super().accept()
-        except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE):
-                raise
-            self._make_room()
-            raise BlockingIOError from error
-
-
-def _leave_it(value: bool) -> None:  # noqa: FBT001 -- Tornado's signature
-    """Change nothing."""
 
 
 def _fault(start: RequestStartLine) -> Answer:

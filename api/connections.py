@@ -52,7 +52,7 @@ class Connections:
 
     def open(self, connection: Closable) -> bool:
         """Take a connection, and return whether it was taken: if all others are busy, it is closed instead."""
-        if len(self._open) >= self._most and not self.make_room():
+        if len(self._open) >= self._most and not self._let_go("the most there may be"):
             connection.close()
             return False
         self._open.add(connection)
@@ -60,14 +60,9 @@ class Connections:
         return True
 
     def make_room(self) -> bool:
-        """Close who has been idle for longest, or else slow for longest, and return whether there was anybody."""
-        self._log_full()
-        leaving = next(iter(self._idle), None) or next(iter(self._slow), None)
-        if leaving is None:
-            return False
-        self.closed(leaving)
-        leaving.close()
-        return True
+        """Close who has been idle for longest, or else slow for longest, and return whether there was anybody: no file
+        can be opened any more."""
+        return self._let_go("and no file can be opened any more")
 
     def busy(self, connection: Closable) -> None:
         """Note that a request was read from it."""
@@ -102,13 +97,16 @@ class Connections:
     def __len__(self) -> int:
         return len(self._open)
 
-    def _log_full(self) -> None:
-        if closed := self._full.count("", self._now()):
-            _log.warning(
-                "%d connections are open, the most there may be: closed who was idle or slow for longest (%d times)",
-                self._most,
-                closed,
-            )
+    def _let_go(self, why: str) -> bool:
+        if times := self._full.count(why, self._now()):
+            said = "%d connections are open, %s: who is idle or slow for longest is closed, if anybody is (%d times)"
+            _log.warning(said, len(self._open), why, times)
+        leaving = next(iter(self._idle), None) or next(iter(self._slow), None)
+        if leaving is None:
+            return False
+        self.closed(leaving)
+        leaving.close()
+        return True
 
 
 class Unread:

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import os
 import resource
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +27,15 @@ GROWTH_BYTES = 64 * 2**20
 def resident_bytes(process: "subprocess.Popen[bytes]") -> int:
     pages = Path(f"/proc/{process.pid}/statm").read_text().split()[1]
     return int(pages) * resource.getpagesize()
+
+
+def cpu_seconds(pid: int) -> float:
+    times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def open_files(pid: int) -> list[int]:
+    return [int(file.name) for file in Path(f"/proc/{pid}/fd").iterdir()]
 
 
 @pytest.mark.parametrize(
@@ -57,9 +68,9 @@ def test_where_no_file_can_be_opened_any_more_who_has_been_idle_for_longest_make
     pid = service.api.popen.pid
     with contextlib.ExitStack() as stack:
         idle = [stack.enter_context(hostile.connect(service.port)) for _ in range(5)]
-        eventually(lambda: len(list(Path(f"/proc/{pid}/fd").iterdir())), lambda count: count > 5)
+        eventually(lambda: open_files(pid), lambda files: len(files) > 5)
         service.get()
-        opened = max(int(file.name) for file in Path(f"/proc/{pid}/fd").iterdir()) + 1
+        opened = max(open_files(pid)) + 1
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (opened, resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]))
         for _ in range(20):
             stack.enter_context(hostile.connect(service.port))
@@ -67,7 +78,36 @@ def test_where_no_file_can_be_opened_any_more_who_has_been_idle_for_longest_make
         idle[0].settimeout(PATIENCE_SECONDS)
         assert idle[0].recv(1) == b""
     assert service.api.stop() == 0
-    assert service.api.log.count("the most there may be") == 1
+    assert service.api.log.count("no file can be opened any more") == 1
+    assert "ERROR" not in service.api.log
+
+
+def test_where_no_file_can_be_opened_and_nobody_can_be_spared_who_comes_waits_until_somebody_leaves(
+    start: Start,
+) -> None:
+    service = start()
+    service.until_status("ok")
+    pid = service.api.popen.pid
+    with contextlib.ExitStack() as stack:
+        listening = [stack.enter_context(hostile.connect(service.port)) for _ in range(5)]
+        for each in listening:
+            each.sendall(f"GET {STREAM_PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            assert each.recv(1) == b"H"
+        eventually(lambda: open_files(pid), lambda files: len(files) > 5)
+        most = max(open_files(pid)) + 1
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]))
+        while len(open_files(pid)) < most:
+            listening.append(stack.enter_context(hostile.connect(service.port)))
+            listening[-1].sendall(f"GET {STREAM_PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            assert listening[-1].recv(1) == b"H"
+        spent, began = cpu_seconds(pid), time.monotonic()
+        with hostile.connect(service.port):
+            eventually(lambda: time.monotonic() - began, lambda passed: passed > 2)
+        assert cpu_seconds(pid) - spent < 1
+        listening.pop().close()
+        eventually(service.get, lambda reply: reply.status == 200)
+    assert service.api.stop() == 0
+    assert service.api.log.count("no file can be opened any more") == 1
     assert "ERROR" not in service.api.log
 
 
