@@ -8,6 +8,7 @@ newer collector may have said beyond them; `python -m collector.replay FILE` pub
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -42,8 +43,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--table", action="store_true", help="show a table of all GPUs instead, anew every second")
     parser.add_argument("--host", metavar="NAME", action="append", help="only this host; may be given several times")
     parser.add_argument("--record", metavar="FILE", help="keep it in a file, too, which must not exist yet")
-    parser.add_argument("--count", metavar="N", type=int, help="end after so many snapshots")
+    parser.add_argument("--count", metavar="N", type=_count, help="end after so many snapshots")
     return parser
+
+
+def _count(text: str) -> int:
+    """Read how many there are to be. Raises ArgumentTypeError: what was given is no such number."""
+    with contextlib.suppress(ValueError):
+        if (count := int(text)) >= 1:
+            return count
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
 
 
 async def _main(arguments: argparse.Namespace, settings: ApiSettings, stop: asyncio.Event) -> int:
@@ -59,6 +68,9 @@ async def _main(arguments: argparse.Namespace, settings: ApiSettings, stop: asyn
     showing = [tap.show_table()] if arguments.table else []
     await process.serve(stop, subscriber.serve(), *showing)
     subscriber.close()
+    if arguments.table:
+        # What came since it was shown last, which may be all there is.
+        tap.show()
     if recorder:
         recorder.close()
     return tap.status
@@ -94,10 +106,14 @@ class Tap:
 
     async def show_table(self) -> None:
         """Show the table, anew every second."""
-        clear = _CLEAR if sys.stdout.isatty() else ""
         while True:
-            self._print(clear + table(self._seen.values(), elapsed_seconds()) + "\n")
+            self.show()
             await asyncio.sleep(TABLE_SECONDS)
+
+    def show(self) -> None:
+        """Show the table once."""
+        clear = _CLEAR if sys.stdout.isatty() else ""
+        self._print(clear + table(self._seen.values(), elapsed_seconds()) + "\n")
 
     def _record(self, recorder: Recorder, snapshot: Snapshot) -> None:
         try:

@@ -56,6 +56,20 @@ def test_the_tap_prints_each_snapshot_as_a_line_of_json_and_records_it(start: St
         assert [one.snapshot.sequence for one in recording] == [one["sequence"] for one in told]
 
 
+def test_the_table_has_what_came_last_before_the_end(start: Start) -> None:
+    service = start()
+    done = run("api.tap", "--feed-connect", service.feed, "--table", "--count", "1")
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()[-2:]] == ["node-1", "node-1"]
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "few"])
+def test_a_count_that_cannot_be_is_said(count: str) -> None:
+    done = run("api.tap", f"--count={count}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(f"argument --count: {count!r} is not a whole number from 1\n")
+
+
 def test_the_tap_leaves_out_other_hosts_and_shows_a_table(start: Start) -> None:
     service = start()
     done = run("api.tap", "--feed-connect", service.feed, "--table", "--count", "2")
