@@ -73,11 +73,15 @@ async def _address(settings: ApiSettings) -> Finding:
     try:
         address.try_out(*place)
     except OSError as error:
-        is_https = bool(settings.api_tls_cert)
-        if error.errno == errno.EADDRINUSE and await address.is_answered(*place, ANSWER_SECONDS, is_https=is_https):
-            return findings.taken(*place)
-        return findings.refused(*place, error)
+        is_ours = error.errno == errno.EADDRINUSE and await _is_api(settings)
+        return findings.taken(*place) if is_ours else findings.refused(*place, error)
     return findings.free(*place)
+
+
+async def _is_api(settings: ApiSettings) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return await address.ask(settings, "/healthz", ANSWER_SECONDS) == address.HEALTHY
+    return False
 
 
 def _client_key(path: str) -> str:

@@ -1,15 +1,18 @@
 """`python -m api.health` against the two real processes: what a restart may mend, and what it does not."""
 
+import contextlib
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import trustme
 
-from api.health import reachable
+from api.address import nearby
 from tests.processes import PATIENCE_SECONDS, ROOT, Service, Start, eventually, inherited
 from tests.standin import StandIn
 
@@ -34,6 +37,22 @@ def ask() -> Ask:
         return ran.returncode, ran.stdout
 
     return asked
+
+
+def say(listening: socket.socket, said: bytes) -> None:
+    """Say something to the next who asks, whatever it is, and hang up."""
+    connection, _ = listening.accept()
+    with connection, contextlib.suppress(ConnectionError):
+        connection.recv(1000)
+        connection.sendall(said)
+
+
+def test_a_web_server_at_the_address_is_no_api(standin: StandIn, tmp_path: Path, ask: Ask) -> None:
+    said = b"HTTP/1.1 200 OK\r\nServer: other\r\nContent-Length: 2\r\n\r\nok"
+    with socket.create_server(("127.0.0.1", 0)) as other, ThreadPoolExecutor(1) as answering:
+        answering.submit(say, other, said)
+        service = Service(standin, tmp_path, api_port=str(other.getsockname()[1]))
+        assert ask(service) == (1, "/healthz: status 200, and not what an API says that is well\n")
 
 
 def test_all_is_well(start: Start, ask: Ask) -> None:
@@ -84,9 +103,17 @@ def test_an_api_that_is_stuck_or_gone_is_beyond_help(start: Start, ask: Ask) -> 
     service = start()
     service.until_status("ok")
     service.api.signal(signal.SIGSTOP)
-    assert ask(service) == (1, "TimeoutError: timed out\n")
+    assert ask(service) == (1, f"127.0.0.1 port {service.port}: no answer within 3 s\n")
     service.api.kill()
-    assert ask(service) == (1, "ConnectionRefusedError: [Errno 111] Connection refused\n")
+    assert ask(service) == (1, f"127.0.0.1 port {service.port}: nobody listens there\n")
+
+
+@pytest.mark.parametrize("said", [b"", b"220 mail.example ESMTP\r\n", b"HTTP/1.1 200 OK\r\n\r\nHello", b"x" * 100_000])
+def test_another_program_at_the_address_is_beyond_help(said: bytes, standin: StandIn, tmp_path: Path, ask: Ask) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, ThreadPoolExecutor(1) as answering:
+        service = Service(standin, tmp_path, api_port=str(other.getsockname()[1]))
+        answering.submit(say, other, said)
+        assert ask(service) == (1, f"127.0.0.1 port {other.getsockname()[1]}: no API answers there\n")
 
 
 def test_settings_that_cannot_be_are_said_in_one_line(standin: StandIn, tmp_path: Path, ask: Ask) -> None:
@@ -114,4 +141,4 @@ def test_it_asks_where_the_api_listens_and_needs_neither_token_nor_authority(
     [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("127.0.0.1", "127.0.0.1"), ("192.0.2.7", "192.0.2.7")],  # noqa: S104
 )
 def test_an_api_that_listens_everywhere_is_asked_on_loopback(address: str, asked: str) -> None:
-    assert reachable(address) == asked
+    assert nearby(address) == asked
