@@ -76,6 +76,7 @@ _WHAT_TO_DO = {
     9: "the NVIDIA kernel driver is not loaded; check nvidia-smi and dmesg",
     12: "libnvidia-ml.so.1 was not found; is the NVIDIA driver installed (nvidia-smi), and in a container, are GPUs "
     "passed in? GPU_METRICS_NVML_LIBRARY names another place",
+    13: "the library that was loaded is not NVML, or too old; see GPU_METRICS_NVML_LIBRARY",
     15: "the GPU has fallen off the bus or cannot be reached; check dmesg for Xid messages",
     16: "the GPU must be reset before it can be used again",
     17: "the operating system has blocked the request",

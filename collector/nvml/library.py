@@ -196,8 +196,10 @@ class Library:
     def _load(self, path: Path) -> ctypes.CDLL:
         try:
             library = ctypes.CDLL(str(path))
-        except OSError as error:
-            raise CallError(codes.LIBRARY_NOT_FOUND, f"{error}; see GPU_METRICS_NVML_LIBRARY") from error
+        except (OSError, UnicodeDecodeError) as error:
+            # Of a path that is no UTF-8, ctypes cannot read what the loader says.
+            words = str(error) if isinstance(error, OSError) else f"{decoded(os.fsencode(path))}: cannot be loaded"
+            raise CallError(codes.LIBRARY_NOT_FOUND, f"{words}; see GPU_METRICS_NVML_LIBRARY") from error
         _log.info("loaded the NVML library %s", path)
         return library
 
@@ -216,7 +218,8 @@ class _Place(ctypes.Structure):
 def _path_of(library: ctypes.CDLL) -> str:
     """Return the file that a library was loaded from; where the platform does not tell, the name it was loaded by."""
     place = _Place()
-    if sys.platform != "win32" and ctypes.CDLL(None).dladdr(library.nvmlInit_v2, ctypes.byref(place)) and place.path:
+    entry = getattr(library, "nvmlInit_v2", None)  # none in what is not NVML
+    if sys.platform != "win32" and entry and ctypes.CDLL(None).dladdr(entry, ctypes.byref(place)) and place.path:
         return os.path.realpath(os.fsdecode(place.path))
     return str(library._name)  # noqa: SLF001 -- ctypes has no other name for it
 

@@ -98,6 +98,13 @@ def test_a_library_that_is_none_is_wrong(standin: StandIn, tmp_path: Path) -> No
     assert "/nowhere/libnvidia-ml.so.1" in told.finding("driver").found
 
 
+def test_a_library_of_something_else_is_wrong(standin: StandIn, tmp_path: Path) -> None:
+    told = checked(standin, tmp_path, "--nvml-library=libc.so.6")
+    assert told.status == 1
+    assert told.finding("library").found == "libc.so.6"
+    assert "NVML_ERROR_FUNCTION_NOT_FOUND: the library that was loaded is not NVML" in told.finding("driver").found
+
+
 def test_a_driver_that_crashes_the_check_leaves_the_lines_before_it_and_the_call(
     standin: StandIn, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """GPUs that are lost, return, come, go and change places; and drivers that do."""
 
 import itertools
+import os
 import time
 
 import pynvml
@@ -210,6 +211,16 @@ def test_a_library_that_is_named_and_cannot_be_loaded_is_not_found(monkeypatch: 
     monkeypatch.setattr(library, "OTHER_PLACES", ())
     with pytest.raises(SourceError, match=r"NVML_ERROR_LIBRARY_NOT_FOUND: /nonexistent/libnvidia-ml.so.1: cannot open"):
         Nvml("/nonexistent/libnvidia-ml.so.1").sample()
+
+
+def test_a_library_whose_path_is_no_utf_8_is_not_found_in_words_that_can_be_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pynvml, "nvmlLib", None)
+    monkeypatch.setattr(library, "OTHER_PLACES", ())
+    with pytest.raises(SourceError) as failure:
+        Nvml(os.fsdecode(b"/nonexistent/\xff.so")).sample()
+    assert str(failure.value).encode().startswith(b"NVML_ERROR_LIBRARY_NOT_FOUND: /nonexistent/")
 
 
 def test_leaving_nvml_twice_or_with_a_driver_that_is_gone_is_no_error(fake: FakeNvml) -> None:
