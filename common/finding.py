@@ -3,6 +3,7 @@
 `--check` tells findings, and the start of a process says what it looks at in the same words.
 """
 
+import json
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
@@ -55,8 +56,8 @@ class Report(Struct, frozen=True, kw_only=True):
     findings: list[Finding]
 
     def json(self) -> str:
-        """Return it as JSON, on one line."""
-        return msgspec.json.encode(self).decode()
+        """Return it as JSON, on one line; of a path that is no UTF-8, `?` stands in the place of each such byte."""
+        return json.dumps(msgspec.to_builtins(self), ensure_ascii=False).encode(errors="replace").decode()
 
 
 def ok(what: str, found: str) -> Finding:

@@ -76,6 +76,21 @@ def test_a_report_is_one_line_of_json_however_odd_its_texts() -> None:
     assert told["findings"] == [finding]
 
 
+def test_a_report_can_be_written_whatever_bytes_a_path_has() -> None:
+    report = Report(
+        process="collector",
+        state="ok",
+        checked_at="2026-11-25T00:00:00+00:00",
+        user="root",
+        platform="Linux",
+        versions={},
+        settings={"nvml_library": os.fsdecode(b"/lib/\xff")},
+        findings=[ok("library", os.fsdecode(b"/lib/\xff"))],
+    )
+    told = json.loads(report.json().encode())
+    assert (told["settings"]["nvml_library"], told["findings"][0]["found"]) == ("/lib/?", "/lib/?")
+
+
 def test_a_user_without_a_name_is_told_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 54_321)
     assert surroundings.user() == "54321, which has no name here"
