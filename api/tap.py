@@ -32,7 +32,7 @@ _CLEAR = "\x1b[H\x1b[2J"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Listen until told to stop (0); 1 if nothing can be recorded there, or no more."""
+    """Listen until told to stop (0); 1 if nothing can be recorded or told there, or no more."""
     arguments, settings = _parser().parse_known_args(argv)
     return process.run(ApiSettings, partial(_main, arguments), settings)
 
@@ -119,13 +119,19 @@ class Tap:
         try:
             recorder.write(Recorded(elapsed_seconds() - self._began, snapshot))
         except OSError as error:
-            _log.error("cannot record any more: %s", error.strerror)
-            self.status = 1
-            self._stop.set()
+            self._fail(f"cannot record any more: {error.strerror}")
 
     def _print(self, text: str) -> None:
-        if not output.say(text):
-            self._stop.set()
+        try:
+            if not output.say(text):
+                self._stop.set()
+        except output.OutputError as error:
+            self._fail(str(error))
+
+    def _fail(self, reason: str) -> None:
+        _log.error("%s", reason)
+        self.status = 1
+        self._stop.set()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ collectors' `FEED_AUTHORIZED_KEYS`, a collector's for the APIs' `FEED_SERVER_KEY
 """
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 import zmq
 
 from common.curve import PUBLIC_SUFFIX, SECRET_SUFFIX
+from common.output import OutputError, say
 
 _TOLD = """\
 {secret}: secret. GPU_METRICS_FEED_SECRET_KEY of a collector, GPU_METRICS_FEED_CLIENT_KEY of an API or a tap.
@@ -21,19 +23,20 @@ collectors; a collector's is GPU_METRICS_FEED_SERVER_KEY of the APIs, as file:{p
 """
 
 
+class KeyFileError(Exception):
+    """The operator's: a key cannot be kept there; the message names the file, and why."""
+
+
 def main(argv: Sequence[str]) -> int:
-    """Make the files, and return the exit status: 1 if one is there already, or cannot be made."""
+    """Make the files, and return the exit status: 1 if one is there already, or cannot be made, or cannot be told."""
     arguments = _parser().parse_args(argv)
-    public, secret = _pair()
-    paths = [arguments.directory / f"{arguments.name}{suffix}" for suffix in (SECRET_SUFFIX, PUBLIC_SUFFIX)]
+    secret, public = (arguments.directory / f"{arguments.name}{suffix}" for suffix in (SECRET_SUFFIX, PUBLIC_SUFFIX))
     try:
-        _refuse_existing(paths)
-        _write(paths[0], secret, 0o600)
-        _write(paths[1], public, 0o644)
-    except OSError as error:
-        sys.stderr.write(f"{error.filename}: {error.strerror}; no key there was changed\n")
+        _make(secret, public)
+        say(_TOLD.format(secret=secret, public=public))
+    except (KeyFileError, OutputError) as error:
+        sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(_TOLD.format(secret=paths[0], public=paths[1]))
     return 0
 
 
@@ -60,14 +63,22 @@ def _pair() -> tuple[bytes, bytes]:
             return public, secret
 
 
-def _refuse_existing(paths: Sequence[Path]) -> None:
-    for path in paths:
-        if os.path.lexists(path):
-            raise FileExistsError(17, "is there already", str(path))
+def _make(secret: Path, public: Path) -> None:
+    """Make both files. Raises KeyFileError: neither was made."""
+    public_key, secret_key = _pair()
+    with contextlib.ExitStack() as made:
+        for path, key, mode in ((secret, secret_key, 0o600), (public, public_key, 0o644)):
+            try:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+                made.callback(path.unlink)
+                _write(descriptor, key, mode)
+            except OSError as error:
+                reason = "is there already" if isinstance(error, FileExistsError) else error.strerror
+                raise KeyFileError(f"{path}: {reason}; no key there was changed") from None
+        made.pop_all()
 
 
-def _write(path: Path, key: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+def _write(descriptor: int, key: bytes, mode: int) -> None:
     with os.fdopen(descriptor, "wb") as file:
         if sys.platform != "win32":  # which knows no such modes
             os.fchmod(descriptor, mode)

@@ -50,7 +50,6 @@ async def run(kind: type[Settings], check: Check, argv: Sequence[str], environ: 
     """Look, tell, and return the exit status: 1 if something is wrong, settings that cannot be among it."""
     # Whatever is worth a line in the log is a finding, and would be told twice.
     logging.disable(logging.CRITICAL)
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # it is a text file's
     as_json = FLAGS.parse_known_args(argv)[0].json
     versions = check.versions()
     settings, first = _settings(kind, argv, environ)

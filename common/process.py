@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from common import checking, log
+from common.output import OutputError
 from common.settings import Settings, SettingsError, load
 
 
@@ -24,7 +25,7 @@ def run(
     which does that in place of `main`.
 
     The event that `main` is given is set on SIGTERM and SIGINT. Bad settings, and files that they name and `main`
-    cannot load, end with status 2 and one line on standard error.
+    cannot load, end with status 2 and one line on standard error; what cannot be told on standard output, with 1.
     """
     # A crash inside the driver leaves the stack of its Python callers in the log.
     faulthandler.enable()
@@ -38,6 +39,9 @@ def run(
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    except OutputError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
 
 
 def _checked(checking: Coroutine[None, None, int]) -> int:

@@ -12,7 +12,7 @@ import pytest
 from common.version import VERSION
 from tests.checked import check
 from tests.ports import free_port
-from tests.processes import ROOT, Process, Service, Start, eventually
+from tests.processes import ROOT, Process, Service, Start, eventually, inherited
 from tests.standin import StandIn
 
 BAD_SETTINGS = pytest.mark.parametrize(
@@ -132,6 +132,22 @@ def test_each_process_says_which_version_it_is(module: str) -> None:
     command = [sys.executable, "-m", module, "--version"]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stdout == f"{VERSION}\n"
+
+
+@pytest.mark.parametrize("arguments", ["collector --check", "collector --check --json", "collector.keys a"])
+def test_what_cannot_be_told_for_a_full_disk_is_one_line_and_status_1(
+    standin: StandIn, tmp_path: Path, arguments: str
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        told = subprocess.run(
+            [sys.executable, "-m", *arguments.split()],
+            cwd=tmp_path,
+            env=inherited() | standin.environment() | {"PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (told.returncode, told.stderr) == (1, b"standard output: No space left on device\n")
 
 
 @pytest.mark.parametrize("module", ["collector", "api"])

@@ -70,6 +70,18 @@ def test_a_count_that_cannot_be_is_said(count: str) -> None:
     assert done.stderr.endswith(f"argument --count: {count!r} is not a whole number from 1\n")
 
 
+def test_a_tap_that_can_say_no_more_ends_with_one_line_and_status_1(start: Start) -> None:
+    service = start()
+    command = [sys.executable, "-m", "api.tap", "--feed-connect", service.feed]
+    with Path("/dev/full").open("wb") as full:
+        told = subprocess.run(
+            command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=PATIENCE_SECONDS
+        )
+    assert told.returncode == 1
+    assert "Traceback" not in told.stderr
+    assert told.stderr.endswith("ERROR api.tap: standard output: No space left on device\n")
+
+
 def test_the_tap_leaves_out_other_hosts_and_shows_a_table(start: Start) -> None:
     service = start()
     done = run("api.tap", "--feed-connect", service.feed, "--table", "--count", "2")

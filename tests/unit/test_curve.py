@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,22 @@ def test_keys_are_made_once_the_secret_for_its_owner_alone(tmp_path: Path, capsy
     assert keys.main(["node-1", "--directory", str(tmp_path)]) == 1
     assert capsys.readouterr().err == f"{secret}: is there already; no key there was changed\n"
     assert curve.read_secret("feed_secret_key", str(secret)) == made
+
+
+def test_where_one_half_cannot_be_made_there_is_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.public").write_bytes(PUBLIC)
+    assert keys.main(["a", "--directory", str(tmp_path)]) == 1
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))  # as a disk that is nearly full
+    try:
+        assert keys.main(["b", "--directory", str(tmp_path)]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert capsys.readouterr().err == (
+        f"{tmp_path}/a.public: is there already; no key there was changed\n"
+        f"{tmp_path}/b.secret: File too large; no key there was changed\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["a.public"]
 
 
 def test_a_place_where_no_key_can_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
