@@ -41,9 +41,14 @@ def mode(path: str) -> str:
     return _octal(Path(path).stat().st_mode)
 
 
+def without_waiting(path: str, flags: int) -> int:
+    """Open a file, as `open` asks its opener to; a pipe would wait for somebody to write."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _read(setting: str, path: str, most_bytes: int, *, is_secret: bool) -> bytes:
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
+        with open(path, "rb", opener=without_waiting) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise refused(setting, path, "a regular file")
@@ -57,11 +62,6 @@ def _read(setting: str, path: str, most_bytes: int, *, is_secret: bool) -> bytes
     if len(content) > most_bytes:
         raise refused(setting, path, f"a file of at most {most_bytes // 2**10} KiB")
     return content
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    # Opening a pipe would wait for somebody to write.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _private(path: str, mode: int) -> str:

@@ -5,6 +5,7 @@ length and the CRC-32 of both (4 bytes each), all big-endian, and the frame. Eac
 that is killed leaves a file that is cut off at most, and that is read up to the last whole snapshot.
 """
 
+import contextlib
 import logging
 import math
 import os
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self
 
-from common import wire
+from common import named_file, wire
 from common.snapshot import Snapshot
 
 _log = logging.getLogger(__name__)
@@ -43,22 +44,28 @@ class Recorder:
     def __init__(self, path: str) -> None:
         """Raises RecordingError: the file is there already, or cannot be made."""
         try:
-            self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
+            with contextlib.ExitStack() as begun:
+                self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
+                begun.callback(Path(path).unlink)
+                begun.callback(self.close)
+                self._write(MAGIC)
+                begun.pop_all()
         except OSError as error:
             raise RecordingError(f"{path}: cannot record there: {error.strerror}") from None
-        self._file.write(MAGIC)
 
     def write(self, recorded: Recorded) -> None:
         """Add a snapshot. Raises OSError: the disk is full, or gone."""
         frame, seconds = wire.encode(recorded.snapshot), _SECONDS.pack(recorded.seconds)
-        left = seconds + struct.pack(">II", len(frame), zlib.crc32(seconds + frame)) + frame
-        # Where there is room for a part only, that is written, and no error before there is no room at all.
-        while left:
-            left = left[self._file.write(left) :]
+        self._write(seconds + struct.pack(">II", len(frame), zlib.crc32(seconds + frame)) + frame)
 
     def close(self) -> None:
         """Write no more."""
         self._file.close()
+
+    def _write(self, left: bytes) -> None:
+        # Where there is room for a part only, that is written, and no error before there is no room at all.
+        while left:
+            left = left[self._file.write(left) :]
 
 
 class Recording:
@@ -68,7 +75,7 @@ class Recording:
         """Raises RecordingError: the file cannot be had, or is no recording."""
         self._path = path
         try:
-            self._file: BinaryIO = Path(path).open("rb")  # noqa: SIM115 -- closed by __exit__
+            self._file: BinaryIO = open(path, "rb", opener=named_file.without_waiting)  # noqa: SIM115 -- by __exit__
         except OSError as error:
             raise RecordingError(f"{path}: cannot be read: {error.strerror}") from None
         if self._file.read(len(MAGIC)) != MAGIC:

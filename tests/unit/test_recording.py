@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import os
 import resource
 from argparse import Namespace
 from collections.abc import Iterator
@@ -120,6 +121,20 @@ def test_what_is_no_recording_or_cannot_be_had_is_refused(tmp_path: Path) -> Non
     assert "no recording of the feed" in refusal(tmp_path / "feed")
     assert "No such file" in refusal(tmp_path / "none")
     assert "cannot be read" in refusal(tmp_path)
+
+
+def test_a_pipe_is_no_recording_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert refusal(tmp_path / "pipe") == f"{tmp_path}/pipe: no recording of the feed: it does not begin as one"
+
+
+@pytest.mark.parametrize("bytes_left", [0, 10])
+def test_where_there_is_no_room_to_begin_a_recording_there_is_none(tmp_path: Path, bytes_left: int) -> None:
+    (tmp_path / "empty").touch()
+    refused = f"^{tmp_path}/feed: cannot record there: File too large$"
+    with room(tmp_path / "empty", bytes_left), pytest.raises(RecordingError, match=refused):
+        Recorder(str(tmp_path / "feed"))
+    assert not (tmp_path / "feed").exists()
 
 
 def test_times_that_go_back_and_frames_of_no_snapshot_are_corrupt(tmp_path: Path) -> None:
