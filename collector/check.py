@@ -109,15 +109,15 @@ async def _feed(settings: CollectorSettings) -> Finding:
         locked = lock_of(settings)
     except SettingsError:
         return wrong("feed", f"{endpoint} was not tried without the keys")
-    path = path_of(endpoint)
-    is_new = path is not None and not os.access(path, os.F_OK)
     try:
         Publisher(endpoint, elapsed_seconds, locked).close()
     except EndpointError as error:
         if error.is_taken:
             return findings.taken(error, await neighbour(endpoint, locked, NEIGHBOUR_SECONDS), settings.host)
         return findings.refused(error)
-    if path and is_new:  # libzmq leaves the socket's file behind, and that would be of whoever checks
+    if path := path_of(endpoint):
+        # libzmq leaves the socket's file behind, which is now the checker's: the service's user may not even ask it
+        # whether anybody is there.
         path.unlink(missing_ok=True)
     return findings.free(endpoint)
 

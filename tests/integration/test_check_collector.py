@@ -216,5 +216,14 @@ def test_a_path_where_nobody_publishes_is_left_as_it_was(standin: StandIn, tmp_p
     assert not (tmp_path / "feed").exists()
 
 
+def test_a_path_that_was_left_behind_is_not_made_the_checker_s(standin: StandIn, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(tmp_path / "feed"))
+    told = checked(standin, tmp_path, f"--feed-bind=ipc://{tmp_path}/feed")
+    assert told.finding("feed").state == "ok"
+    # Were there one of root's now, the service's user could not even ask whether anybody is there.
+    assert not (tmp_path / "feed").exists()
+
+
 def test_with_processes_it_is_told_whether_those_of_others_are_seen(standin: StandIn, tmp_path: Path) -> None:
     assert checked(standin, tmp_path, "--processes=true").finding("processes").what == "processes"
