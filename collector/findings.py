@@ -23,10 +23,8 @@ def library(path: str | None) -> Finding:
 
 def driver(source: Source) -> Finding:
     """Say whether the driver answers, and its versions."""
-    if source.state == "stalled":
-        return wrong("driver", source.error or "", STUCK_TODO)
-    if source.state == "unavailable":
-        return wrong("driver", source.error or "")
+    if source.state != "ok":
+        return wrong("driver", source.error or "", _todo(source))
     versions = (source.driver_version, source.nvml_version, source.cuda_version)
     return ok("driver", "driver {}, NVML {}, CUDA {}".format(*(version or "untold" for version in versions)))
 
@@ -67,7 +65,7 @@ def gpus(snapshot: Snapshot) -> Iterator[Finding]:
 def sample(first: Snapshot, second: Snapshot, interval_seconds: float) -> Finding:
     """Say how long the first sample took, which asks for everything, and one as they are from then on."""
     if second.source.state != "ok":
-        return wrong("sample", f"the second failed: {second.source.error}", STUCK_TODO)
+        return wrong("sample", f"the second failed: {second.source.error}", _todo(second.source))
     count, took = len(second.gpus), second.duration_seconds
     slowest = second.collector.slowest_call
     call = f" (slowest call {slowest.function}, {slowest.seconds * 1000:.3g} ms)" if slowest else ""
@@ -106,6 +104,11 @@ def taken(error: EndpointError, neighbour: Neighbour, host: str) -> Finding:
         return wrong("feed", f"{error}: a collector that calls itself {snapshot.host} publishes there", todo)
     told = f"source {snapshot.source.state}, latest snapshot {snapshot.held_seconds:.1f} s old"
     return ok("feed", f"{error.endpoint} is in use by this collector, which runs: {told}")
+
+
+def _todo(source: Source) -> str:
+    """Return what to do about a driver that does not answer; empty: its error says it."""
+    return STUCK_TODO if source.state == "stalled" else ""
 
 
 def _gpu(gpu: Gpu) -> Finding:

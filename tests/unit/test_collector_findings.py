@@ -94,7 +94,10 @@ def test_a_sample_is_measured_against_the_interval_by_those_that_follow_the_firs
     late = findings.sample(first, second, 0.2)
     assert late.state == "warning"
     assert "longer than the interval of 0.2 s: ticks will be skipped; raise GPU_METRICS_INTERVAL_SECONDS" in late.line
-    assert findings.sample(first, make_snapshot(source=make_stalled_source()), 1.0).state == "wrong"
+    stuck = findings.sample(first, make_snapshot(source=make_stalled_source()), 1.0)
+    gone = findings.sample(first, make_snapshot(source=make_missing_source("no driver")), 1.0)
+    assert (stuck.state, "the driver hangs" in stuck.todo) == ("wrong", True)
+    assert told(gone) == ("wrong", "the second failed: no driver: ")
 
 
 def test_a_sample_that_never_ends_names_the_call_it_is_in() -> None:
