@@ -44,11 +44,11 @@ async def _collect(
     """Sample and publish; return why this process should end, None when told to stop."""
     binding.found().log(_log)
     sampler = Sampler(settings, nvml_of(settings))
-    reloading = [Reloading([locked.gate], time.time).serve()] if locked else []
+    reloading = Reloading([locked.gate] if locked else [], time.time)
     beating = beat(sampler, publisher, settings.interval_seconds)
     try:
         reason: str | None = await process.serve(
-            stop, keep_house(sampler, publisher), beating, publisher.serve(), *reloading
+            stop, keep_house(sampler, publisher), beating, publisher.serve(), reloading.serve()
         )
     finally:
         await sampler.close()

@@ -150,6 +150,16 @@ def test_what_cannot_be_told_for_a_full_disk_is_one_line_and_status_1(
     assert (told.returncode, told.stderr) == (1, b"standard output: No space left on device\n")
 
 
+def test_a_process_without_files_to_load_again_lives_on_when_it_is_told_to(start: Start) -> None:
+    service = start()
+    service.until_status("ok")
+    for process in (service.collector, service.api):
+        process.signal(signal.SIGHUP)
+    heard = service.get().body["timestamp"]
+    eventually(service.get, lambda reply: reply.status == 200 and reply.body["timestamp"] > heard)
+    assert (service.collector.stop(), service.api.stop()) == (0, 0)
+
+
 @pytest.mark.parametrize("module", ["collector", "api"])
 def test_a_port_in_use_is_one_line_and_status_1(start: Start, standin: StandIn, tmp_path: Path, module: str) -> None:
     service = start()
