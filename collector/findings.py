@@ -10,7 +10,7 @@ from common.finding import Finding, ok, warning, wrong
 from common.gpu import READINGS, Gpu
 from common.snapshot import Snapshot, Source
 
-STUCK_TODO = (
+_STUCK_TODO = (
     "the driver hangs: look for Xid in sudo dmesg; a process that is stuck in the kernel ends with a reboot only"
 )
 _FAULTLESS = NO_FAULTS | {NOT_LISTED_REASON}
@@ -78,7 +78,7 @@ def sample(first: Snapshot, second: Snapshot, interval_seconds: float) -> Findin
 
 def never_sampled(where: str, seconds: float) -> Finding:
     """Say that there was no sample at all within some time, and which call the collector is in."""
-    return wrong("sample", f"not done within {seconds:g} s, now in {where}", STUCK_TODO)
+    return wrong("sample", f"not done within {seconds:g} s, now in {where}", _STUCK_TODO)
 
 
 def free(endpoint: str) -> Finding:
@@ -108,7 +108,7 @@ def taken(error: EndpointError, neighbour: Neighbour, host: str) -> Finding:
 
 def _todo(source: Source) -> str:
     """Return what to do about a driver that does not answer; empty: its error says it."""
-    return STUCK_TODO if source.state == "stalled" else ""
+    return _STUCK_TODO if source.state == "stalled" else ""
 
 
 def _gpu(gpu: Gpu) -> Finding:

@@ -62,7 +62,7 @@ class Sampler:
         self._failure: SourceError | None = None
         self._restart_at: float | None = None
         self._retry_seconds = FIRST_RETRY_SECONDS
-        self._logged: SourceState | None = None
+        self._logged: tuple[SourceState, str | None] | None = None
         self.retry_at: float | None = None
         """When a driver that was not there is asked again; None if the last sample found it."""
 
@@ -186,8 +186,10 @@ class Sampler:
         )
 
     def _log_change(self, source: Source, count: int) -> None:
-        if source.state != self._logged:
-            self._logged = source.state
+        # What is stuck is so for longer each time; why there is no driver is news when it becomes another reason.
+        state = source.state, source.error if source.state == "unavailable" else None
+        if state != self._logged:
+            self._logged = state
             if source.state == "ok":
                 _log.info("source ok: %d GPUs", count)
             else:

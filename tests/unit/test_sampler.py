@@ -227,6 +227,23 @@ def test_a_driver_that_appears_later_is_found_without_a_restart(run: Run, fake: 
     run(scenario, clock)
 
 
+def test_another_cause_why_there_is_no_driver_is_logged_and_the_same_once(
+    run: Run, fake: FakeNvml, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+
+    async def scenario(sampler: Sampler) -> None:
+        for code in (12, 12, 9, 9):
+            fake.heal()
+            fake.fail("nvmlInit", code)
+            await sampler.sample()
+            clock.now = sampler.retry_at or clock.now
+
+    run(scenario, clock)
+    logged = [record.getMessage().split(": ")[1] for record in caplog.records if record.levelname == "ERROR"]
+    assert logged == ["NVML_ERROR_LIBRARY_NOT_FOUND", "NVML_ERROR_DRIVER_NOT_LOADED"]
+
+
 def test_a_version_mismatch_ends_the_process_after_a_while_and_not_before(run: Run, fake: FakeNvml) -> None:
     clock = Clock()
 
