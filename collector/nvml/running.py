@@ -23,7 +23,6 @@ _FUNCTIONS: dict[Kind, str] = {
     "graphics": "nvmlDeviceGetGraphicsRunningProcesses",
 }
 _SUFFIXES = ("_v3", "_v2", "")
-_INSUFFICIENT_SIZE = 7
 _NOT_A_PROCESS = (0, 2**32 - 1)
 _MARK = b"\xaa"
 _MOST_PROCESSES = 2**16
@@ -31,7 +30,6 @@ _STRIDES = (16, 24, 32, 40)
 """Bytes of one record in the layouts that drivers have had; each begins with the process id and the memory."""
 
 _RECORD = struct.Struct("=I4xQ")
-_SAMPLES = 128
 
 
 class _Use(NamedTuple):
@@ -50,7 +48,7 @@ class Running:
         self._library = library
         self._index = index
         self._handle = handle
-        self._room = 16
+        self._room, self._room_for_uses = 16, 128
         self._last_seen = 0
 
     def read(self, memory_total_bytes: int | None) -> list[Process]:
@@ -91,8 +89,8 @@ class Running:
             count = c_uint(self._room)
             buffer = ctypes.create_string_buffer(_MARK * (self._room * max(_STRIDES)))
             code = self._library.enter_with(function, self._index, self._handle, byref(count), buffer)
-            if code == _INSUFFICIENT_SIZE and self._room < count.value <= _MOST_PROCESSES:
-                self._room = 2 * count.value + 5
+            if code == codes.INSUFFICIENT_SIZE and self._room < count.value <= _MOST_PROCESSES:
+                self._room = _more_than(count.value)
             elif code:
                 raise CallError(code)
             else:
@@ -100,17 +98,26 @@ class Running:
 
     def _uses(self) -> dict[int, _Use]:
         """Return the latest utilization of each process; NVML says NOT_FOUND where there is nothing new."""
-        count, samples = c_uint(_SAMPLES), (ProcessUtilization * _SAMPLES)()
+        room = self._room_for_uses
+        count, samples = c_uint(room), (ProcessUtilization * room)()
         arguments = (self._handle, samples, byref(count), c_ulonglong(self._last_seen))
         code = told(lambda: self._library.enter_with("nvmlDeviceGetProcessUtilization", self._index, *arguments))
         if code in codes.ABOUT_THE_SOURCE:
             raise CallError(code)
+        if code == codes.INSUFFICIENT_SIZE and room < count.value <= _MOST_PROCESSES:
+            self._room_for_uses = _more_than(count.value)
+            return self._uses()
         if code != 0:
             return {}
-        latest = sorted(samples[: min(count.value, _SAMPLES)], key=lambda sample: sample.timestamp)
+        latest = sorted(samples[: min(count.value, room)], key=lambda sample: sample.timestamp)
         self._last_seen = max((sample.timestamp for sample in latest), default=self._last_seen)
         uses = {sample.pid: _Use(sample.sm, sample.memory, sample.encoder, sample.decoder) for sample in latest}
         return {pid: use for pid, use in uses.items() if max(use) <= PERCENT}
+
+
+def _more_than(count: int) -> int:
+    """Return room for so many processes, and for those that start before the driver is asked again."""
+    return 2 * count + 5
 
 
 def _parsed(written: bytes, count: int) -> Iterator[tuple[int, int]]:

@@ -14,7 +14,6 @@ from common.gpu import Xid, XidErrors
 _log = logging.getLogger(__name__)
 
 _XID_CRITICAL_ERROR = 8  # nvmlEventTypeXidCriticalError
-_TIMEOUT = 10
 _WAITS = ("nvmlEventSetWait_v2", "nvmlEventSetWait")
 """The second for drivers without the first; with room for what any driver writes, it is safe to call."""
 _MOST_IN_ONE_SAMPLE = 100
@@ -98,7 +97,7 @@ class Listener:
             if code in codes.ABOUT_THE_SOURCE:
                 raise CallError(code)
             if code:
-                self.refusal = code if code != _TIMEOUT else 0
+                self.refusal = code if code != codes.TIMEOUT else 0
                 return
             self._note(self._data)
 

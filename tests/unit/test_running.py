@@ -91,6 +91,13 @@ def test_what_is_no_process_is_left_out(fake: FakeNvml, pid: int) -> None:
     assert [process.pid for process in running(Nvml(processes=True))] == [ONE]
 
 
+def test_what_more_processes_use_than_were_reckoned_with_is_told_too(fake: FakeNvml) -> None:
+    pids = range(ONE, ONE + 300)
+    fake.processes(0, *((pid, 2**20) for pid in pids))
+    fake.process_utilization(0, *((pid, 1, 2, 3, 4) for pid in pids))
+    assert {process.utilization_sm_percent for process in running(Nvml(processes=True))} == {1}
+
+
 def test_what_each_process_uses_is_put_beside_it(fake: FakeNvml) -> None:
     fake.processes(0, (ONE, 2**30), (OTHER, 2**30))
     fake.graphics(0, (THIRD, 2**20))
