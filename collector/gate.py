@@ -8,13 +8,14 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from common.curve import PUBLIC_SUFFIX, raw, read_public, text
+from common import curve
 from common.seldom import Seldom
 from common.wording import refused
 
 _log = logging.getLogger(__name__)
 
 SETTING = "feed_authorized_keys"
+PUBLIC_SUFFIX = ".public"
 MOST_KEYS = 10_000
 
 _VERSION = b"1.0"
@@ -36,9 +37,9 @@ class Gate:
         """
         self._directory = directory
         self._now = now
-        self._own_key = raw(own_key)
+        self._own_key = own_key.decode()
         self._refused = Seldom()
-        self._names: dict[bytes, str] = {}
+        self._names: dict[str, str] = {}
         self.listeners: list[Callable[[], None]] = []
         """Called when somebody who was let in must not be any more."""
         self._names = self._read()
@@ -89,12 +90,12 @@ class Gate:
         return [_VERSION, number, b"200", b"OK", name.encode(), b""]
 
     def _name_of(self, request: Sequence[bytes]) -> str | None:
-        if len(request) != _PARTS or request[0] != _VERSION or request[5] != b"CURVE":
+        if len(request) != _PARTS or request[0] != _VERSION or request[5] != b"CURVE" or len(request[6]) != _KEY_BYTES:
             return None
-        address, key = request[3], request[6]
+        address, key = request[3], curve.text(request[6])
         name = self._names.get(key)
-        if name is None and len(key) == _KEY_BYTES and key != self._own_key:
-            self._log_refused(address.decode("ascii", "replace").removeprefix("::ffff:")[:100], text(key))
+        if name is None and key != self._own_key:
+            self._log_refused(address.decode("ascii", "replace").removeprefix("::ffff:")[:100], key)
         return name
 
     def _log_refused(self, address: str, key: str) -> None:
@@ -108,18 +109,18 @@ class Gate:
                 times - 1,
             )
 
-    def _read(self) -> dict[bytes, str]:
+    def _read(self) -> dict[str, str]:
         try:
             paths = self._paths()
         except OSError as error:
             raise refused(SETTING, self._directory, f"a directory that can be read: {error.strerror}") from None
         if len(paths) > MOST_KEYS:
             raise refused(SETTING, self._directory, f"a directory of at most {MOST_KEYS} keys")
-        return {raw(read_public(SETTING, str(path))): path.name.removesuffix(PUBLIC_SUFFIX) for path in paths}
+        return {curve.read_public(SETTING, str(path)).decode(): path.name.removesuffix(PUBLIC_SUFFIX) for path in paths}
 
     def _paths(self) -> list[Path]:
         return sorted(path for path in Path(self._directory).iterdir() if path.name.endswith(PUBLIC_SUFFIX))
 
 
-def _listed(names: dict[bytes, str], keys: set[bytes]) -> str:
+def _listed(names: dict[str, str], keys: set[str]) -> str:
     return ", ".join(sorted(names[key] for key in keys))

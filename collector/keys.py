@@ -13,8 +13,10 @@ from pathlib import Path
 
 import zmq
 
-from common.curve import PUBLIC_SUFFIX, SECRET_SUFFIX
+from collector.gate import PUBLIC_SUFFIX
 from common.output import OutputError, say
+
+_SECRET_SUFFIX = ".secret"  # noqa: S105 -- the end of a file's name
 
 _TOLD = """\
 {secret}: secret. GPU_METRICS_FEED_SECRET_KEY of a collector, GPU_METRICS_FEED_CLIENT_KEY of an API or a tap.
@@ -30,7 +32,7 @@ class KeyFileError(Exception):
 def main(argv: Sequence[str]) -> int:
     """Make the files, and return the exit status: 1 if one is there already, or cannot be made, or cannot be told."""
     arguments = _parser().parse_args(argv)
-    secret, public = (arguments.directory / f"{arguments.name}{suffix}" for suffix in (SECRET_SUFFIX, PUBLIC_SUFFIX))
+    secret, public = (arguments.directory / f"{arguments.name}{suffix}" for suffix in (_SECRET_SUFFIX, PUBLIC_SUFFIX))
     try:
         _make(secret, public)
         say(_TOLD.format(secret=secret, public=public))

@@ -11,8 +11,6 @@ from common import named_file
 from common.wording import refused
 
 KEY_CHARACTERS = 40
-PUBLIC_SUFFIX = ".public"
-SECRET_SUFFIX = ".secret"  # noqa: S105 -- the end of a file's name
 
 _FROM_FILE = "file:"
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
@@ -27,13 +25,8 @@ def key(text: str) -> bytes | None:
     return text.encode() if all(_number(five) < 2**32 for five in _FIVE.findall(text)) else None
 
 
-def raw(key: bytes) -> bytes:
-    """Return the 32 bytes that a key is, as CURVE's own messages have it."""
-    return b"".join(_number(five).to_bytes(4, "big") for five in _FIVE.findall(key.decode()))
-
-
 def text(raw: bytes) -> str:
-    """Return bytes, four for each five characters, as a key is written."""
+    """Return the key that 32 bytes are, as CURVE's own messages have it, as it is written."""
     numbers = [int.from_bytes(raw[start : start + 4], "big") for start in range(0, len(raw), 4)]
     return "".join(_DIGITS[number // 85**place % 85] for number in numbers for place in (4, 3, 2, 1, 0))
 

@@ -5,9 +5,11 @@ import math
 import tempfile
 from pathlib import Path
 
+from zmq.utils import z85
+
 from api.routes import GPUS_PATH, MONITORING, ROUTES, STREAM_PATH
 from collector.gate import Gate
-from common import curve, wire
+from common import wire
 from common.recording import Recording, RecordingError
 from tests.fuzz.clients import House
 
@@ -64,7 +66,7 @@ def subscription(data: bytes) -> None:
     reply = GATE.answer(parts)
     version, number, status, *_ = reply
     assert (len(reply), version, number) == (6, b"1.0", parts[1] if len(parts) > 1 else b"")
-    may = len(parts) == 7 and (parts[0], parts[5], parts[6]) == (b"1.0", b"CURVE", curve.raw(KEY))
+    may = len(parts) == 7 and (parts[0], parts[5], parts[6]) == (b"1.0", b"CURVE", z85.decode(KEY))
     assert (status, reply[4]) == ((b"200", b"somebody") if may else (b"400", b""))
 
 

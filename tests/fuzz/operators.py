@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tornado.netutil import bind_sockets
+from zmq.utils import z85
 
 from api.feeds import Feeds
 from api.tls import Certificate
@@ -87,7 +88,7 @@ def key(data: bytes) -> None:
             check_said(error)
             check_secret(data, str(error))
         else:
-            assert curve.text(curve.raw(found)).encode() == found
+            assert curve.text(z85.decode(found)).encode() == found
 
 
 def certificate(data: bytes) -> None:
