@@ -13,9 +13,10 @@ from msgspec.structs import replace
 
 from collector import findings, processes
 from collector.gate import Gate
+from collector.neighbour import neighbour
 from collector.nvml import binding
 from collector.nvml.source import Nvml
-from collector.publisher import LIBZMQ_VERSION, EndpointError, Publisher, lock_of, neighbour, public_key
+from collector.publisher import LIBZMQ_VERSION, EndpointError, Publisher, lock_of, public_key
 from collector.sampler import Sampler, nvml_of
 from collector.socket_file import path_of
 from common import curve, named_file, surroundings

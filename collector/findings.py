@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from collector.neighbour import Neighbour
 from collector.nvml.codes import NO_FAULTS
 from collector.nvml.parts import NOT_LISTED_REASON
-from collector.publisher import EndpointError, Neighbour
+from collector.publisher import EndpointError
 from common.finding import Finding, ok, warning, wrong
 from common.gpu import READINGS, Gpu
 from common.snapshot import Snapshot, Source

@@ -21,7 +21,6 @@ from collector.gate import Gate
 from collector.socket_file import path_of, taken_by
 from common import curve, wire
 from common.clock import elapsed_seconds
-from common.endpoint import nearby
 from common.settings import CollectorSettings
 from common.snapshot import Snapshot
 
@@ -216,36 +215,3 @@ class Publisher:
         self.close()
         self._open()
         self.refresh_welcome()
-
-
-class Neighbour(NamedTuple):
-    """Who publishes on an endpoint: its latest snapshot, None where it does not tell; whether it has our secret key."""
-
-    snapshot: Snapshot | None
-    has_our_key: bool
-
-
-async def neighbour(endpoint: str, locked: Locked | None, seconds: float) -> Neighbour:
-    """Ask who publishes on an endpoint of this machine, for so long at most. With keys, only one that has ours is
-    known."""
-    context, poller = zmq.asyncio.Context(), zmq.asyncio.Poller()
-    listener = context.socket(zmq.SUB)
-    listener.setsockopt(zmq.IPV6, 1)
-    listener.setsockopt(zmq.MAXMSGSIZE, wire.MAX_MESSAGE_BYTES)
-    if locked:
-        listener.curve_secretkey = locked.secret_key
-        listener.curve_publickey = listener.curve_serverkey = public_key(locked.secret_key)
-    listener.subscribe(wire.TOPIC_PREFIX)
-    rejected = listener.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
-    poller.register(listener, zmq.POLLIN)
-    poller.register(rejected, zmq.POLLIN)
-    try:
-        listener.connect(nearby(endpoint))
-        said = dict(await poller.poll(round(seconds * 1000)))
-        welcome = wire.decode(await listener.recv()) if listener in said else None
-        return Neighbour(welcome, rejected in said)
-    except (zmq.ZMQError, wire.WireError):  # a name that is no address to connect to; no collector
-        return Neighbour(None, has_our_key=False)
-    finally:
-        listener.disable_monitor()
-        context.destroy(linger=0)

@@ -6,7 +6,8 @@ import os
 import pytest
 
 from collector import findings
-from collector.publisher import EndpointError, Neighbour
+from collector.neighbour import Neighbour
+from collector.publisher import EndpointError
 from common.finding import Finding
 from common.gpu import READINGS
 from tests.builders import make_gpu, make_lost_gpu, make_missing_source, make_snapshot, make_source, make_stalled_source
