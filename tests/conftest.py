@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.nvml import library
+from collector.nvml import places
 from tests import bare_debian
 from tests.bare_debian import BareDebian
 from tests.fakes import FakeNvml
@@ -42,7 +42,7 @@ def standin(standin_library: Path, tmp_path: Path) -> StandIn:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNvml]:
     """Return a healthy fake of the NVIDIA library, in the binding's place until the test ends."""
-    monkeypatch.setattr(library, "OTHER_PLACES", ())
+    monkeypatch.setattr(places, "OTHERS", ())
     installed = FakeNvml().install(monkeypatch)
     yield installed
     installed.heal()

@@ -3,7 +3,7 @@
 import logging
 import time
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -11,32 +11,14 @@ from collector.nvml import codes
 from collector.nvml.identity import identify
 from collector.nvml.library import CallError, Library
 from collector.nvml.parts import Parts
-from collector.nvml.plan import ASK_AGAIN_SECONDS, PROCESSES, Memory, Plan, Planner, Silence, Take, readings
+from collector.nvml.plan import ASK_AGAIN_SECONDS, PROCESSES, Asked, Memory, Plan, Planner, Silence, Take
 from collector.nvml.running import Running
-from collector.nvml.table import FIELDS, NOT_AVAILABLE, PCIE_THROUGHPUT_READS, READS, Field, Read
+from collector.nvml.table import NOT_AVAILABLE, Field, Read
 from collector.nvml.xid import Listener
 from collector.processes import described
 from common.gpu import Gpu, GpuState, Process, XidErrors, without_readings
 
 _log = logging.getLogger(__name__)
-
-
-class Asked(NamedTuple):
-    """What every GPU is asked for, by the settings: calls and fields of the table, and whether its processes; and why
-    the other readings are not there."""
-
-    reads: tuple[Read, ...]
-    fields: tuple[Field, ...]
-    processes: bool
-    left_out: dict[str, str]
-
-
-def asked(*, processes: bool, pcie_throughput: bool) -> Asked:
-    """Return what is asked for by these settings."""
-    left_out = [] if processes else ["processes"]
-    left_out += [] if pcie_throughput else [reading for read in PCIE_THROUGHPUT_READS for reading in readings(read)]
-    reads = (*READS, *PCIE_THROUGHPUT_READS) if pcie_throughput else READS
-    return Asked(reads, FIELDS, processes, dict.fromkeys(left_out, codes.NOT_COLLECTED_REASON))
 
 
 class Device:

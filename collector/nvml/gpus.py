@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from collector.nvml import codes, identity
-from collector.nvml.device import Asked, Device
+from collector.nvml.device import Device
 from collector.nvml.library import CallError, Library
+from collector.nvml.plan import Asked
 from collector.nvml.xid import Listener
 from common.gpu import Gpu
 

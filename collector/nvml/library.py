@@ -7,38 +7,17 @@ counted and timed, and while it runs it can be seen from outside, because any of
 import ctypes
 import logging
 import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pynvml
 
-from collector.nvml import codes
+from collector.nvml import codes, places
 from common.snapshot import SlowestCall
 
 _log = logging.getLogger(__name__)
-
-_LINUX_DIRECTORIES = (
-    "/usr/local/nvidia/lib64",  # Kubernetes hosts that mount the driver there
-    "/run/opengl-driver/lib",  # NixOS
-    "/usr/lib/wsl/lib",  # Windows Subsystem for Linux
-    "/usr/lib64/nvidia",
-)
-
-
-def other_places(platform: str, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return where the library may be when the binding does not find it, by `sys.platform` and the environment."""
-    if platform != "win32":
-        return tuple(f"{directory}/libnvidia-ml.so.1" for directory in _LINUX_DIRECTORIES)
-    system = environ.get("SystemRoot", r"C:\Windows")
-    programs = environ.get("ProgramFiles", r"C:\Program Files")
-    # The first is where drivers of today put it, the second where those did that the first binding was made for.
-    return rf"{system}\System32\nvml.dll", rf"{programs}\NVIDIA Corporation\NVSMI\nvml.dll"
-
-
-OTHER_PLACES = tuple(map(Path, other_places(sys.platform, os.environ)))
 
 
 class CallError(Exception):
@@ -90,7 +69,7 @@ class Library:
     def path(self) -> str | None:
         """Where the library was loaded from, None as long as none is. Any thread may ask."""
         loaded = pynvml.nvmlLib
-        return None if loaded is None else _path_of(loaded)
+        return None if loaded is None else places.path_of(loaded)
 
     def forget_slowest(self) -> None:
         """Begin a new sample: calls made before it no longer count for `slowest_call`."""
@@ -187,7 +166,7 @@ class Library:
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
-            place = next(filter(Path.exists, OTHER_PLACES), None)
+            place = next(filter(Path.exists, places.OTHERS), None)
             if error.value != codes.LIBRARY_NOT_FOUND or place is None:
                 raise
             pynvml.nvmlLib = self._load(place)
@@ -202,26 +181,6 @@ class Library:
             raise CallError(codes.LIBRARY_NOT_FOUND, f"{words}; see GPU_METRICS_NVML_LIBRARY") from error
         _log.info("loaded the NVML library %s", path)
         return library
-
-
-class _Place(ctypes.Structure):
-    """`Dl_info` of dladdr(3)."""
-
-    _fields_ = (
-        ("path", ctypes.c_char_p),
-        ("base", ctypes.c_void_p),
-        ("symbol", ctypes.c_char_p),
-        ("address", ctypes.c_void_p),
-    )
-
-
-def _path_of(library: ctypes.CDLL) -> str:
-    """Return the file that a library was loaded from; where the platform does not tell, the name it was loaded by."""
-    place = _Place()
-    entry = getattr(library, "nvmlInit_v2", None)  # none in what is not NVML
-    if sys.platform != "win32" and entry and ctypes.CDLL(None).dladdr(entry, ctypes.byref(place)) and place.path:
-        return os.path.realpath(os.fsdecode(place.path))
-    return str(library._name)  # noqa: SLF001 -- ctypes has no other name for it
 
 
 def decoded(text: bytes | str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from collector.nvml import codes
 from collector.nvml.library import Library, Question
 from collector.nvml.sheet import FIELD_VALUES, Sheet
-from collector.nvml.table import Field, Given, Read
+from collector.nvml.table import FIELDS, PCIE_THROUGHPUT_READS, READS, Field, Given, Read
 from collector.nvml.xid import Heard
 
 RARE_SECONDS = 300.0
@@ -36,6 +36,24 @@ PROCESSES: Key = "processes", ()
 """What is no row of the table, but can be as silent."""
 Take = tuple[str, int, Callable[[int], Any] | None]
 """A reading, the largest value of it that can be true, and what is made of the value (None: it is the reading)."""
+
+
+class Asked(NamedTuple):
+    """What every GPU is asked for, by the settings: calls and fields of the table, and whether its processes; and why
+    the other readings are not there."""
+
+    reads: tuple[Read, ...]
+    fields: tuple[Field, ...]
+    processes: bool
+    left_out: dict[str, str]
+
+
+def asked(*, processes: bool, pcie_throughput: bool) -> Asked:
+    """Return what is asked for by these settings."""
+    left_out = [] if processes else ["processes"]
+    left_out += [] if pcie_throughput else [reading for read in PCIE_THROUGHPUT_READS for reading in readings(read)]
+    reads = (*READS, *PCIE_THROUGHPUT_READS) if pcie_throughput else READS
+    return Asked(reads, FIELDS, processes, dict.fromkeys(left_out, codes.NOT_COLLECTED_REASON))
 
 
 class Silence(NamedTuple):

@@ -7,10 +7,10 @@ from ctypes import c_int
 from typing import NamedTuple
 
 from collector.nvml import codes
-from collector.nvml.device import asked
 from collector.nvml.gpus import Gpus
 from collector.nvml.identity import told
 from collector.nvml.library import CallError, InFlight, Library
+from collector.nvml.plan import asked
 from common.gpu import Gpu
 from common.snapshot import SlowestCall
 

@@ -7,7 +7,7 @@ import time
 import pynvml
 import pytest
 
-from collector.nvml import gpus, library
+from collector.nvml import gpus, places
 from collector.nvml.source import Nvml, SourceError
 from common.gpu import READINGS
 from tests.builders import NOT_COLLECTED
@@ -208,7 +208,7 @@ def test_a_driver_that_appears_is_found_by_the_next_sample(fake: FakeNvml) -> No
 
 def test_a_library_that_is_named_and_cannot_be_loaded_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pynvml, "nvmlLib", None)
-    monkeypatch.setattr(library, "OTHER_PLACES", ())
+    monkeypatch.setattr(places, "OTHERS", ())
     with pytest.raises(SourceError, match=r"NVML_ERROR_LIBRARY_NOT_FOUND: /nonexistent/libnvidia-ml.so.1: cannot open"):
         Nvml("/nonexistent/libnvidia-ml.so.1").sample()
 
@@ -217,7 +217,7 @@ def test_a_library_whose_path_is_no_utf_8_is_not_found_in_words_that_can_be_sent
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pynvml, "nvmlLib", None)
-    monkeypatch.setattr(library, "OTHER_PLACES", ())
+    monkeypatch.setattr(places, "OTHERS", ())
     with pytest.raises(SourceError) as failure:
         Nvml(os.fsdecode(b"/nonexistent/\xff.so")).sample()
     assert str(failure.value).encode().startswith(b"NVML_ERROR_LIBRARY_NOT_FOUND: /nonexistent/")

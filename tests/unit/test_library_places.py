@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from api import connections, open_files
-from collector.nvml.library import other_places
+from collector.nvml import places as library_places
 
 LINUX = (
     "/usr/local/nvidia/lib64/libnvidia-ml.so.1",
@@ -34,7 +34,7 @@ LINUX = (
 def test_the_library_is_looked_for_where_drivers_of_that_platform_put_it(
     platform: str, environment: dict[str, str], places: tuple[str, ...]
 ) -> None:
-    assert other_places(platform, environment) == places
+    assert library_places.others(platform, environment) == places
 
 
 def test_on_windows_there_are_no_more_connections_than_its_event_loop_can_watch(
