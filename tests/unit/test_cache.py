@@ -14,6 +14,7 @@ from common.snapshot import Snapshot
 from tests.builders import ENDPOINT, make_cache, make_snapshot
 
 OTHER = "tcp://node-2:8481"
+THIRD = "tcp://node-3:8481"
 
 
 def age(now: float, *snapshots: Snapshot) -> float:
@@ -157,6 +158,21 @@ def test_a_rival_beyond_the_most_hosts_is_not_kept_and_is_told_of(
     assert f"dropped a snapshot of node-1 from {OTHER}" in caplog.text
 
 
+def test_rivals_count_among_the_most_hosts_and_each_endpoint_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cache_module, "MAX_HOSTS", 2)
+    cache = make_cache(make_snapshot(run_id="a"))
+    cache.accept(OTHER, make_snapshot(run_id="b"), 0.0)
+    assert not cache.accept(THIRD, make_snapshot(run_id="c"), 0.0)
+    assert not cache.accept(OTHER, make_snapshot(host="node-2"), 0.0)
+    assert (list(cache.hosts), list(cache.rivals)) == (["node-1"], [("node-1", OTHER)])
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "dropped a snapshot of node-1 from tcp",
+        "dropped a snapshot of node-2 from tcp",
+    ]
+
+
 def test_what_a_rival_repeats_is_not_counted() -> None:
     cache = make_cache(make_snapshot(run_id="a"))
     for _ in range(2):
@@ -193,9 +209,12 @@ def test_two_collectors_that_take_turns_under_one_name_are_told_of_and_a_new_sta
     assert cache.hosts["node-1"].rival_until < 0
     for now, run in enumerate("bcbc", 3):
         cache.accept(ENDPOINT, make_snapshot(run_id=run, sequence=now), float(now))
-    said = f"two collectors call themselves node-1, at {ENDPOINT} (shown) and {ENDPOINT}: give each"
+    said = (
+        f"two collectors call themselves node-1, at {ENDPOINT} (shown) and {ENDPOINT}: give each a GPU_METRICS_HOST of "
+        "its own"
+    )
     lines = [record.getMessage() for record in caplog.records]
-    assert [line[: len(said)] for line in lines if not line.startswith("lost")] == [said]
+    assert [line for line in lines if not line.startswith("lost")] == [said]
     assert cache.hosts["node-1"].snapshot.run_id == "c"
     assert cache.hosts["node-1"].rival_until == 5.0 + 75.0
 
@@ -217,15 +236,52 @@ def test_two_collectors_of_one_name_are_not_mixed_but_kept_apart(
     assert len(caplog.records) == 1
 
 
+def test_two_collectors_of_one_name_are_news_once_and_anew_when_the_time_without_them_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cache = make_cache(make_snapshot(run_id="a"))
+    cache.accept(OTHER, make_snapshot(run_id="b"), 0.0)
+    has_rival: list[bool] = []
+    cache.listeners.append(lambda *_, **told: has_rival.append(told["has_rival"]))
+    grown = []
+    for sequence, now in enumerate((1.0, 75.9, 76.0, 150.9, 225.9), 1):
+        cache.accept(ENDPOINT, make_snapshot(run_id="a", sequence=sequence), now)
+        version = cache.version
+        cache.accept(OTHER, make_snapshot(run_id="b", sequence=sequence), now)
+        grown.append(cache.version - version)
+    assert has_rival == [False, True, True, True, False]
+    assert grown == [1, 0, 0, 0, 1]
+    assert len([record for record in caplog.records if "two collectors" in record.getMessage()]) == 2
+
+
 def test_a_rival_takes_the_place_of_a_host_that_is_silent_and_is_its_rival_when_that_is_back() -> None:
     cache = make_cache(make_snapshot(run_id="a"), now=0.0)
     assert not cache.accept(OTHER, make_snapshot(run_id="b", sequence=5), 70.0)
-    assert cache.accept(OTHER, make_snapshot(run_id="b", sequence=6), 76.0)
-    assert (cache.hosts["node-1"].endpoint, cache.hosts["node-1"].lost) == (OTHER, 0)
+    assert cache.accept(OTHER, make_snapshot(run_id="b", sequence=7, held_seconds=0.5), 76.0)
+    heir = cache.hosts["node-1"]
+    assert (heir.endpoint, heir.received, heir.lost, heir.age_seconds(76.0)) == (OTHER, 2, 1, 0.5)
+    assert list(cache.rivals) == [("node-1", ENDPOINT)]
     assert not cache.accept(ENDPOINT, make_snapshot(run_id="a", sequence=9), 77.0)
-    assert cache.accept(OTHER, make_snapshot(run_id="b", sequence=7), 78.0)
+    assert cache.accept(OTHER, make_snapshot(run_id="b", sequence=8), 78.0)
     assert [each.endpoint for each in rivals(cache, 78.0)] == [ENDPOINT]
     assert rivals(cache, 1000.0) == []
+
+
+def test_a_rival_is_as_old_as_its_publisher_held_what_it_said() -> None:
+    cache = make_cache(make_snapshot(run_id="a"), now=10.0)
+    assert not cache.accept(OTHER, make_snapshot(run_id="b", held_seconds=0.0), 10.0)
+    cache.accept(OTHER, make_snapshot(run_id="b", sequence=1, held_seconds=4.0), 15.0)
+    assert cache.rivals["node-1", OTHER].age_seconds(20.0) == 9.0
+
+
+def test_a_rival_that_fell_silent_is_forgotten_when_another_appears() -> None:
+    cache = make_cache(make_snapshot(run_id="a"))
+    cache.accept(OTHER, make_snapshot(run_id="b"), 0.0)
+    cache.accept(ENDPOINT, make_snapshot(run_id="a", sequence=1), 40.0)
+    cache.accept(THIRD, make_snapshot(run_id="c"), 75.0)
+    assert list(cache.rivals) == [("node-1", OTHER), ("node-1", THIRD)]
+    cache.accept("tcp://node-4:8481", make_snapshot(run_id="d"), 75.5)
+    assert list(cache.rivals) == [("node-1", THIRD), ("node-1", "tcp://node-4:8481")]
 
 
 def test_a_collector_that_moves_is_shown_once_it_is_silent_where_it_was() -> None:
@@ -252,6 +308,14 @@ def test_what_was_heard_from_an_endpoint_that_is_left_is_forgotten_and_nothing_e
     cache.follow((ENDPOINT, "tcp://node-3:8481"))
     assert (list(cache.hosts), cache.unheard(), cache.rejected) == (["a"], ["tcp://node-3:8481"], {})
     assert cache.version > version
+
+
+def test_of_rivals_those_at_an_endpoint_that_is_left_are_forgotten() -> None:
+    cache = make_cache(make_snapshot(run_id="a"), endpoints=(ENDPOINT, OTHER, THIRD))
+    cache.accept(OTHER, make_snapshot(run_id="b"), 0.0)
+    cache.accept(THIRD, make_snapshot(run_id="c"), 0.0)
+    cache.follow((ENDPOINT, THIRD))
+    assert list(cache.rivals) == [("node-1", THIRD)]
 
 
 def test_a_host_s_clock_is_judged_by_the_snapshot_that_was_quickest_here() -> None:

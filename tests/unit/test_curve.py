@@ -107,11 +107,15 @@ def test_a_file_without_a_key_is_refused_and_not_quoted(tmp_path: Path, content:
     path = tmp_path / "a.secret"
     path.write_bytes(content)
     path.chmod(0o600)
-    assert "one secret key" in refusal(curve.read_secret, "feed_secret_key", str(path))
+    line = refusal(curve.read_secret, "feed_secret_key", str(path))
+    assert line.startswith(f"GPU_METRICS_FEED_SECRET_KEY (--feed-secret-key): {str(path)!r} is not a file of one secret")
 
 
 def test_a_secret_key_in_place_of_its_file_is_refused_and_not_quoted() -> None:
-    assert "does not belong into a setting" in refusal(curve.read_secret, "feed_client_key", SECRET.decode())
+    assert refusal(curve.read_secret, "feed_client_key", SECRET.decode()) == (
+        "GPU_METRICS_FEED_CLIENT_KEY (--feed-client-key): '...' is not the path of a file; the secret key itself does not "
+        "belong into a setting"
+    )
 
 
 def test_a_path_that_could_be_a_key_by_its_letters_is_a_path_if_there_is_a_file(
@@ -131,7 +135,14 @@ def test_a_public_key_is_given_as_text_or_as_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.public").write_bytes(PUBLIC)
     assert curve.public_key("feed_server_key", PUBLIC.decode()) == PUBLIC
     assert curve.public_key("feed_server_key", f"file:{tmp_path}/a.public") == PUBLIC
-    assert "a public key of 40" in refusal(curve.public_key, "feed_server_key", "nonsense")
+    said = "GPU_METRICS_FEED_SERVER_KEY (--feed-server-key): "
+    line = refusal(curve.public_key, "feed_server_key", "nonsense")
+    assert line.startswith(f"{said}'nonsense' is not a public key of 40")
+    path = tmp_path / "b.public"
+    assert refusal(curve.public_key, "feed_server_key", f"file:{path}").startswith(f"{said}{str(path)!r} is not ")
+    path.write_bytes(b"nonsense")
+    line = refusal(curve.public_key, "feed_server_key", f"file:{path}")
+    assert line.startswith(f"{said}{str(path)!r} is not a file of one public key, of 40 characters")
 
 
 def test_who_has_a_key_in_the_directory_is_let_in_and_nobody_else(directory: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from api.answer import Later, Refusal
 from api.answers import Answers
 from api.cache import Cache
+from api.contact import Contact
 from api.rendered import MANY_GPUS
 from api.responses.gpus import GpuBody, GpusBody
 from api.responses.hosts import HostsBody
@@ -212,6 +213,19 @@ def test_hosts_tells_all_there_is_to_know_of_each() -> None:
         "connection": None,
         "clock_offset_seconds": None,
         "rival_of": None,
+    }
+
+
+def test_hosts_tells_how_the_way_to_each_endpoint_is() -> None:
+    cache = make_cache(contacts={ENDPOINT: Contact(0.0)})
+    cache.contacts[ENDPOINT].note("trying", 1.0)
+    cache.contacts[ENDPOINT].note("trying", 2.0)
+    (silent,) = said(cache, HOSTS_PATH, now=3.0006)["hosts"]
+    assert silent["connection"] == {
+        "state": "refused",
+        "seconds": 2.001,
+        "reason": "nobody listens there, or no way leads there",
+        "times": {"connected": 0, "refused": 2, "rejected": 0, "wrong_protocol": 0, "lost": 0},
     }
 
 

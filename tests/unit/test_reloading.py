@@ -25,6 +25,7 @@ class Note:
         self.word = path.read_text()
         self.loads = 0
         self.worry = ""
+        self.asked_at: list[float] = []
         self.on_load: Callable[[], None] = lambda: None
 
     def load(self) -> str:
@@ -39,7 +40,8 @@ class Note:
         before, self.word = self.word, word
         return "" if before == word else f"{before} became {word}"
 
-    def concern(self, _unix_seconds: float) -> str:
+    def concern(self, unix_seconds: float) -> str:
+        self.asked_at.append(unix_seconds)
         return self.worry
 
 
@@ -144,6 +146,20 @@ def test_bad_content_is_said_once_and_leaves_the_former_in_force(
     assert note.word == "two"
 
 
+def test_what_is_good_again_without_a_change_is_said_once(
+    note: Note, tmp_path: Path, log: Callable[[], list[str]]
+) -> None:
+    note.files = (note.files[0], str(tmp_path / "another"))
+    reloading = looking(note)
+    for word in ("bad", "one", "one"):
+        replace(tmp_path / "note", word)
+        reloading.load()
+    assert log() == [
+        "ERROR a bad note; what was loaded before stays in force",
+        f"INFO loaded {tmp_path / 'note'} and {tmp_path / 'another'} again: as it was before",
+    ]
+
+
 def test_a_file_that_is_gone_is_said_once_and_loaded_when_it_is_back(
     note: Note, tmp_path: Path, log: Callable[[], list[str]]
 ) -> None:
@@ -226,14 +242,14 @@ def test_a_file_that_is_kept_from_others_at_last_is_loaded(tmp_path: Path) -> No
 def test_a_concern_is_said_once_a_day_and_another_at_once(note: Note, log: Callable[[], list[str]]) -> None:
     now = 1e9
     reloading = Reloading([note], lambda: now)
-    note.worry = "soon"
     said = []
-    for worry, after in (("soon", 0), ("soon", 1), ("soon", CONCERN_SECONDS), ("", 1), ("now", 1), ("now", 1)):
+    for worry, after in (("soon", 0), ("soon", 1), ("soon", CONCERN_SECONDS - 1), ("", 1), ("now %s", 1), ("now %s", 1)):
         note.worry = worry
         now += after
         reloading.look()
         said.append(log())
-    assert said == [["WARNING soon"], [], ["WARNING soon"], [], ["WARNING now"], []]
+    assert said == [["WARNING soon"], [], ["WARNING soon"], [], ["WARNING now %s"], []]
+    assert (note.asked_at[0], note.asked_at[-1]) == (1e9, now)
 
 
 def test_a_hangup_loads_at_once(note: Note, tmp_path: Path) -> None:
