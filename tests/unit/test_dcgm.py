@@ -11,7 +11,7 @@ from api.prometheus import dcgm_exposition
 from api.reports import Report, reports
 from api.scraping.dcgm import ROWS
 from common.gpu import READINGS, Xid, XidErrors
-from tests.builders import assert_golden, make_cache, make_gpu, make_lost_gpu, make_snapshot
+from tests.builders import assert_golden, make_cache, make_gpu, make_lost_gpu, make_snapshot, make_source
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 KINDS = {row.name: row.kind for row in ROWS} | {"DCGM_FI_DEV_XID_ERRORS": "gauge"}
@@ -91,6 +91,19 @@ def test_the_labels_are_dcgm_exporter_s() -> None:
         "modelName": "NVIDIA GeForce RTX 3080",
         "Hostname": "node-1",
         "DCGM_FI_DRIVER_VERSION": "550.54.15",
+    }
+
+
+def test_what_the_driver_does_not_tell_of_a_gpu_is_an_empty_label() -> None:
+    source = make_source(driver_version=None)
+    snapshot = make_snapshot(source=source, gpus=[make_gpu(uuid=None, name=None, pci_bus_id=None)])
+    body = dcgm_exposition(reports(make_cache(snapshot), 0.0), "").body.decode()
+    labels = next(read_text(body)).samples[0].labels
+    assert {name for name, told in labels.items() if not told} == {
+        "UUID",
+        "pci_bus_id",
+        "modelName",
+        "DCGM_FI_DRIVER_VERSION",
     }
 
 

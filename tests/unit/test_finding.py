@@ -34,6 +34,11 @@ def test_what_drivers_and_peers_say_breaks_no_line_and_has_an_end() -> None:
     assert len(line) < 1300
 
 
+def test_a_text_of_just_the_greatest_length_is_whole() -> None:
+    assert ok("a", "x" * 600).line == "ok       a            " + "x" * 600
+    assert ok("a", "x" * 601).line == "ok       a            " + "x" * 600 + "..."
+
+
 @pytest.mark.parametrize(
     ("finding", "level"),
     [(ok("a", "b"), logging.INFO), (warning("a", "b"), logging.WARNING), (wrong("a", "b"), logging.ERROR)],

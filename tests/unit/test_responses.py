@@ -242,7 +242,10 @@ def test_the_timestamp_of_several_hosts_is_the_one_of_the_oldest_snapshot() -> N
 def test_before_anything_was_heard_the_endpoints_are_named_and_there_is_no_age() -> None:
     body = not_fresh_body(NotFresh(None, None, is_stale=True, retry_seconds=1), (ENDPOINT, OTHER))
     assert (body.status, body.error.code, body.age_seconds) == ("unheard", "unheard", None)
-    assert f"{ENDPOINT}, {OTHER}" in body.error.message
+    assert body.error.message == (
+        f"no snapshot was heard yet from {ENDPOINT}, {OTHER}: is the collector running? /api/v1/monitoring/hosts tells "
+        "how the way there is"
+    )
 
 
 def test_a_stale_host_is_named_with_its_age() -> None:
