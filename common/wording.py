@@ -37,7 +37,7 @@ def flag(name: str) -> str:
 
 def expectation(kind: type[Struct], name: str) -> str:
     """Return what values a setting takes, in words, from its type."""
-    expected = _type(kind, name)
+    expected = _described(kind, name).type
     if isinstance(expected, LiteralType):
         return "one of " + ", ".join(str(value) for value in expected.values)
     if isinstance(expected, BoolType):
@@ -50,16 +50,14 @@ def expectation(kind: type[Struct], name: str) -> str:
 
 def meaning(kind: type[Struct], name: str) -> str:
     """Return a setting's description."""
-    described = _field(kind, name).type
-    return str((described.extra_json_schema or {})["description"]) if isinstance(described, Metadata) else ""
+    return str((_described(kind, name).extra_json_schema or {})["description"])
 
 
 def default(kind: type[Struct], name: str) -> str:
     """Return a setting's default as one would write it; `empty` for the empty text."""
-    described = _field(kind, name)
-    if isinstance(described.type, Metadata) and described.type.extra:
-        return str(described.type.extra["default"])
-    value = described.default
+    if instead := _described(kind, name).extra:
+        return str(instead["default"])
+    value = _fields(kind)[name].default
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if _is_number(value) else value or "empty"
 
 
@@ -87,7 +85,7 @@ def parser(kind: type[Struct], others: Sequence[argparse.ArgumentParser] = ()) -
     flags.add_argument("--version", action="version", version=VERSION, help="print the version of this program and end")
     for name in names(kind):
         text = f"{meaning(kind, name)} ({expectation(kind, name)}; default: {default(kind, name)})"
-        flags.add_argument(flag(name), metavar="VALUE", help=text.replace("%", "%%"))
+        flags.add_argument(flag(name), metavar="VALUE", help=text)
     return flags
 
 
@@ -98,13 +96,10 @@ def _fields(kind: type[Struct]) -> dict[str, msgspec.inspect.Field]:
     return {found.name: found for found in described.fields}
 
 
-def _field(kind: type[Struct], name: str) -> msgspec.inspect.Field:
-    return _fields(kind)[name]
-
-
-def _type(kind: type[Struct], name: str) -> msgspec.inspect.Type:
-    described = _field(kind, name).type
-    return described.type if isinstance(described, Metadata) else described
+def _described(kind: type[Struct], name: str) -> Metadata:
+    described = _fields(kind)[name].type
+    assert isinstance(described, Metadata)  # noqa: S101 -- every setting says what it means: tells mypy so
+    return described
 
 
 def _is_number(value: object) -> bool:

@@ -108,7 +108,9 @@ def test_a_file_without_a_key_is_refused_and_not_quoted(tmp_path: Path, content:
     path.write_bytes(content)
     path.chmod(0o600)
     line = refusal(curve.read_secret, "feed_secret_key", str(path))
-    assert line.startswith(f"GPU_METRICS_FEED_SECRET_KEY (--feed-secret-key): {str(path)!r} is not a file of one secret")
+    assert line.startswith(
+        f"GPU_METRICS_FEED_SECRET_KEY (--feed-secret-key): {str(path)!r} is not a file of one secret"
+    )
 
 
 def test_a_secret_key_in_place_of_its_file_is_refused_and_not_quoted() -> None:

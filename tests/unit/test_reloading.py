@@ -243,7 +243,14 @@ def test_a_concern_is_said_once_a_day_and_another_at_once(note: Note, log: Calla
     now = 1e9
     reloading = Reloading([note], lambda: now)
     said = []
-    for worry, after in (("soon", 0), ("soon", 1), ("soon", CONCERN_SECONDS - 1), ("", 1), ("now %s", 1), ("now %s", 1)):
+    for worry, after in (
+        ("soon", 0),
+        ("soon", 1),
+        ("soon", CONCERN_SECONDS - 1),
+        ("", 1),
+        ("now %s", 1),
+        ("now %s", 1),
+    ):
         note.worry = worry
         now += after
         reloading.look()
