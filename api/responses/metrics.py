@@ -114,9 +114,9 @@ def metrics_body(selection: Selection) -> MetricsBody:
 def _judge(selection: Selection) -> tuple[Status, Error | None]:
     """Return the judgement in this API's words, where the placeholder stands for a driver that does not answer."""
     status, error = judgement.judge(selection)
-    if status != "unavailable" or error is None:
-        return status if status != "unavailable" else "placeholder", error
-    return "placeholder", Error("placeholder", error.message)
+    if status != "unavailable":
+        return status, error
+    return "placeholder", error and Error("placeholder", error.message)
 
 
 def _gpus(snapshots: list[Snapshot]) -> list[GpuMetrics]:

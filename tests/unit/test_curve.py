@@ -115,8 +115,8 @@ def test_a_file_without_a_key_is_refused_and_not_quoted(tmp_path: Path, content:
 
 def test_a_secret_key_in_place_of_its_file_is_refused_and_not_quoted() -> None:
     assert refusal(curve.read_secret, "feed_client_key", SECRET.decode()) == (
-        "GPU_METRICS_FEED_CLIENT_KEY (--feed-client-key): '...' is not the path of a file; the secret key itself does not "
-        "belong into a setting"
+        "GPU_METRICS_FEED_CLIENT_KEY (--feed-client-key): '...' is not the path of a file; the secret key itself does "
+        "not belong into a setting"
     )
 
 

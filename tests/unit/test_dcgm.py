@@ -98,7 +98,7 @@ def test_what_the_driver_does_not_tell_of_a_gpu_is_an_empty_label() -> None:
     source = make_source(driver_version=None)
     snapshot = make_snapshot(source=source, gpus=[make_gpu(uuid=None, name=None, pci_bus_id=None)])
     body = dcgm_exposition(reports(make_cache(snapshot), 0.0), "").body.decode()
-    labels = next(read_text(body)).samples[0].labels
+    (labels,) = (one.samples[0].labels for one in read_text(body) if one.name == "DCGM_FI_DEV_GPU_TEMP")
     assert {name for name, told in labels.items() if not told} == {
         "UUID",
         "pci_bus_id",

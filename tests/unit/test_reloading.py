@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ class Note:
     """Watches one file with one word in it; `bad` is refused."""
 
     def __init__(self, path: Path) -> None:
-        self.files = (str(path),)
+        self.files: Sequence[str] = (str(path),)
         self.word = path.read_text()
         self.loads = 0
         self.worry = ""

@@ -1,12 +1,13 @@
 """What may be said of the hosts selected, in the words of the first API."""
 
+import time
 from typing import Any
 
 import msgspec
 import pytest
 
 from api.cache import Cache
-from api.responses.errors import not_fresh_body
+from api.responses.errors import Error, not_fresh_body
 from api.responses.metrics import MetricsBody, metrics_body
 from api.responses.moments import timestamp
 from api.selection import NotFresh, Selection, select
@@ -96,6 +97,12 @@ def test_lost_gpu_stays_listed_while_the_others_go_on() -> None:
     assert (said["status"], said["error"]["message"]) == ("degraded", "node-1: gpu-1 is lost: GPU is lost")
 
 
+def numbers(gpu: dict[str, Any]) -> dict[str, float]:
+    """Return every number of one GPU's, by its dotted name."""
+    flat = {f"{name}.{part}": number for name in ("memory", "clock_speeds") for part, number in gpu[name].items()}
+    return {name: (gpu | flat)[name] for name in DOTTED}
+
+
 def test_gpus_are_told_in_the_order_of_their_index() -> None:
     said = said_of(make_snapshot(gpus=[make_gpu(10), make_gpu(2), make_lost_gpu(0)]))
     assert [gpu["id"] for gpu in said["gpus"]] == ["gpu-0", "gpu-2", "gpu-10"]
@@ -122,6 +129,8 @@ def test_a_reading_not_taken_is_zero_and_its_dotted_name_is_told(reading: str, n
     for key in name.split("."):
         number = number[key]
     assert (number, said["gpus"][0]["unavailable"]) == (0, [name])
+    whole = said_of(make_snapshot())["gpus"][0]
+    assert len(set(numbers(said["gpus"][0]).items()) ^ set(numbers(whole).items())) == 2
     assert (said["status"], said["error"], said["gpus"][0]["status"]) == ("ok", None, "ok")
 
 
@@ -220,6 +229,7 @@ def test_without_any_gpu_there_is_none_and_no_placeholder(snapshot: Snapshot, st
 def test_without_a_driver_there_is_one_placeholder_and_no_other_gpu(known: list[Gpu]) -> None:
     said = said_of(missing(gpus=known))
     assert [(gpu["id"], gpu["name"], gpu["unavailable"]) for gpu in said["gpus"]] == [("gpu-0", "placeholder", DOTTED)]
+    assert "missing_hosts" not in said
 
 
 def test_there_is_no_placeholder_where_another_host_has_gpus() -> None:
@@ -232,6 +242,28 @@ def test_there_is_no_placeholder_where_another_host_has_gpus() -> None:
 def test_the_only_fresh_host_is_named_though_others_are_missing() -> None:
     said = said_of(make_snapshot(), endpoints=(ENDPOINT, OTHER))
     assert (said["host"], said["status"], said["missing_hosts"]) == ("node-1", "degraded", [OTHER])
+
+
+def test_a_timestamp_is_utc_wherever_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        assert timestamp(1_741_129_370_123_456_789) == "2025-03-04T23:02:50.123456"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_two_collectors_of_one_name_degrade_it_and_its_lost_gpus_are_counted_too() -> None:
+    cache = make_cache(make_snapshot(run_id="a"))
+    cache.accept(OTHER, make_snapshot(run_id="b"), 0.0)
+    cache.accept(ENDPOINT, make_snapshot(run_id="a", sequence=1, gpus=[make_lost_gpu()]), 1.0)
+    cache.accept(OTHER, make_snapshot(run_id="b", sequence=1), 1.0)
+    body = body_of(cache, 1.0)
+    assert (body.status, body.error) == (
+        "degraded",
+        Error("degraded", "node-1: two collectors publish under this name (and 1 more)"),
+    )
 
 
 def test_the_timestamp_of_several_hosts_is_the_one_of_the_oldest_snapshot() -> None:

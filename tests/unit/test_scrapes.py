@@ -135,6 +135,25 @@ def test_what_scrapers_say_cannot_make_the_api_keep_ever_more() -> None:
     assert len(answers._resources._scrapes._kept) <= 4
 
 
+def test_what_was_written_is_let_go_when_it_is_late_and_the_oldest_first_when_it_is_too_much() -> None:
+    names = [f"node-{number}" for number in range(66)]
+    answers = make_answers(make_cache(*(make_snapshot(host=name, gpus=[]) for name in names)))
+    kept = answers._resources._scrapes._kept
+    for name in names[:3]:
+        written(answers, 0.0, f"{PATH}?host={name}")
+    written(answers, 1.5, f"{PATH}?host={names[0]}")
+    assert [kind.host for kind in kept] == [names[1], names[2], names[0]]
+    written(answers, 2.0, f"{PATH}?host={names[3]}")
+    assert [kind.host for kind in kept] == [names[1], names[2], names[0], names[3]]
+    written(answers, 2.1, f"{PATH}?host={names[3]}")
+    assert [kind.host for kind in kept] == [names[0], names[3]]
+    for name in names[4:]:
+        written(answers, 3.0, f"{PATH}?host={name}")
+    assert [kind.host for kind in kept] == names[:1] + names[3:]
+    written(answers, 3.0, PATH)
+    assert [kind.host for kind in kept] == [*names[3:], None]
+
+
 def test_what_waited_for_too_long_to_be_written_is_written_again() -> None:
     answers = make_answers(two_hosts())
     first = answers.answer("GET", PATH, {}, 70.0)
