@@ -92,7 +92,7 @@ def _own_families(own: Own) -> Iterator[Told]:
     yield _REQUESTS, [({"code": str(code)}, count) for code, count in own.requests.items()]
     for family, number in _OWN:
         value = number(own)
-        yield family, [({}, value)] if value is not None and family.admits(value) else []
+        yield family, [({}, value)] if family.admits(value) else []
 
 
 class _Families:

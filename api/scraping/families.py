@@ -6,7 +6,7 @@ at the end of counters and of nothing else. Never here: a text format; `promethe
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeGuard
 
 from common.gpu import READINGS, Reading
 
@@ -28,7 +28,7 @@ class Family(NamedTuple):
     meaning: str
     unit: str = ""
 
-    def admits(self, value: float | None) -> bool:
+    def admits(self, value: float | None) -> TypeGuard[float]:
         """Whether there is a number, and a finite one; OpenMetrics refuses counters below zero."""
         return value is not None and (-_MOST if self.kind == "gauge" else 0) <= value < _MOST
 

@@ -117,7 +117,7 @@ def _told(row: _Row, hosts: Iterable[tuple[Report, Snapshot]]) -> Told:
     series: list[Series] = []
     for report, snapshot in hosts:
         value = row.number(report, snapshot)
-        if value is not None and row.family.admits(value):
+        if row.family.admits(value):
             series.append(({"host": snapshot.host}, value))
     return row.family, series
 

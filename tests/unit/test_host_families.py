@@ -52,6 +52,13 @@ def test_a_collector_that_is_too_old_to_tell_its_version_has_an_empty_one() -> N
     assert taken[key("gpu_host_collector_info", host="node-1", version="")] == 1
 
 
+def test_what_a_collector_does_not_tell_of_its_cost_has_no_series() -> None:
+    collector = msgspec.structs.replace(make_snapshot().collector, resident_bytes=None, slowest_call=None)
+    found = names(scrape(reports(make_cache(make_snapshot(collector=collector)), 0.0)))
+    assert not {"gpu_host_collector_resident_bytes", "gpu_host_slowest_call_seconds"} & found
+    assert "gpu_host_nvml_calls_total" in found
+
+
 def test_an_endpoint_is_told_of_once_however_many_hosts_share_it() -> None:
     taken = scrape(every_case())
     assert taken[key("gpu_feed_messages_rejected_total", endpoint=ENDPOINT)] == 1

@@ -137,6 +137,11 @@ def test_of_gpus_that_cannot_be_told_apart_the_first_is_kept() -> None:
         ("text/plain;version=0.0.4;q=0.5,*/*;q=0.1", "text/plain; version=0.0.4; charset=utf-8"),
         ("application/openmetrics-text;version=9.9", "text/plain; version=0.0.4; charset=utf-8"),
         ("application/openmetrics-text;version=later", "text/plain; version=0.0.4; charset=utf-8"),
+        (
+            "application/openmetrics-text;version=9.9,text/plain;version=1.0.0",
+            "text/plain; version=1.0.0; charset=utf-8",
+        ),
+        (f"text/plain;version=0.0.4,{OPENMETRICS}", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
         (OPENMETRICS, "application/openmetrics-text; version=1.0.0; charset=utf-8"),
         ("Application/OpenMetrics-Text", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
     ],
