@@ -5,8 +5,8 @@ import logging
 import sys
 import time
 
+from api import findings
 from api.access import Access
-from api.address import refusal
 from api.answers import Answers
 from api.app import Server
 from api.cache import Cache
@@ -47,7 +47,7 @@ async def main(settings: ApiSettings, stop: asyncio.Event) -> int:
     try:
         server.listen(settings.api_address, settings.api_port, certificate.context if certificate else None)
     except OSError as error:
-        _log.error("%s", refusal(settings.api_address, settings.api_port, error))
+        findings.refused(settings.api_address, settings.api_port, error).log(_log)
         return 1
     if (concern := overheard(settings)) is not None:
         concern.log(_log)

@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     usage = "python -m api.tap [--table] [--host NAME] [--record FILE] [--count N] [--feed-connect ENDPOINTS ...]"
-    parser = argparse.ArgumentParser(usage=usage, description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="python -m api.tap", usage=usage, description=__doc__, allow_abbrev=False)
     parser.add_argument("--table", action="store_true", help="show a table of all GPUs instead, anew every second")
     parser.add_argument("--host", metavar="NAME", action="append", help="only this host; may be given several times")
     parser.add_argument("--record", metavar="FILE", help="keep it in a file, too, which must not exist yet")

@@ -5,6 +5,7 @@ import logging
 import sys
 import time
 
+from collector import findings
 from collector.check import CHECK
 from collector.loop import beat, keep_house
 from collector.nvml import binding
@@ -29,7 +30,7 @@ async def main(settings: CollectorSettings, stop: asyncio.Event) -> int:
         publisher = Publisher(settings.feed_bind, elapsed_seconds, locked)
         reason = await _collect(settings, publisher, locked, stop)
     except EndpointError as error:
-        _log.error("%s", error)
+        findings.refused(error).log(_log)
         return 1
     if reason is not None:
         _log.error("ending, to be started anew: %s", reason)

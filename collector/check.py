@@ -101,7 +101,8 @@ def _secret_key(path: str) -> str:
 
 def _gate(directory: str) -> str:
     names = Gate(directory, elapsed_seconds).names
-    return f"{len(names)} public keys in {directory}, mode {named_file.mode(directory)}: {', '.join(names)}"
+    count = f"{len(names)} public {'key' if len(names) == 1 else 'keys'}"
+    return f"{count} in {directory}, mode {named_file.mode(directory)}: {', '.join(names)}"
 
 
 async def _feed(settings: CollectorSettings) -> Finding:

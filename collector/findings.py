@@ -11,6 +11,10 @@ from common.finding import Finding, ok, warning, wrong
 from common.gpu import READINGS, Gpu
 from common.snapshot import Snapshot, Source
 
+_TAKEN_TODO = (
+    "another program has it, which sudo ss -ltnp names (-lxp of a path): end that, or set GPU_METRICS_FEED_BIND, and "
+    "GPU_METRICS_FEED_CONNECT with it, to another"
+)
 _STUCK_TODO = (
     "the driver hangs: look for Xid in sudo dmesg; a process that is stuck in the kernel ends with a reboot only"
 )
@@ -89,7 +93,7 @@ def free(endpoint: str) -> Finding:
 
 def refused(error: EndpointError) -> Finding:
     """Say that nobody could publish on the endpoint."""
-    return wrong("feed", str(error), "see GPU_METRICS_FEED_BIND")
+    return wrong("feed", str(error), _TAKEN_TODO if error.is_taken else "see GPU_METRICS_FEED_BIND")
 
 
 def taken(error: EndpointError, neighbour: Neighbour, host: str) -> Finding:
@@ -98,8 +102,7 @@ def taken(error: EndpointError, neighbour: Neighbour, host: str) -> Finding:
     if neighbour.has_our_key:
         return ok("feed", f"{error.endpoint} is in use by this collector, which runs, with this key")
     if snapshot is None:
-        todo = "who has it, and published no snapshot now, is named by sudo ss -ltnp (-lxp for a path)"
-        return wrong("feed", str(error), todo)
+        return refused(error)
     if snapshot.host != host:
         todo = f"end one of them; or is GPU_METRICS_HOST, {host} here, not set as for the service?"
         return wrong("feed", f"{error}: a collector that calls itself {snapshot.host} publishes there", todo)

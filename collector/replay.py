@@ -41,7 +41,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     usage = "python -m collector.replay FILE [--speed N] [--feed-bind ENDPOINT] [--feed-secret-key PATH ...]"
-    parser = argparse.ArgumentParser(usage=usage, description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="python -m collector.replay", usage=usage, description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("file", metavar="FILE", help="what `python -m api.tap --record FILE` has kept")
     parser.add_argument(
         "--speed", metavar="N", type=_speed, default=1.0, help="how many times as fast as it was recorded (default: 1)"

@@ -10,6 +10,7 @@ import stat
 import sys
 from pathlib import Path
 
+from common import surroundings
 from common.wording import refused
 
 MOST_BYTES = 64 * 2**10
@@ -57,11 +58,19 @@ def _read(setting: str, path: str, most_bytes: int, *, is_secret: bool) -> bytes
                 raise refused(setting, path, _private(path, status.st_mode))
             content = file.read(most_bytes + 1)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
-        reason = error.strerror if isinstance(error, OSError) else "no path has a NUL"
-        raise refused(setting, path, f"a file that can be read: {reason}") from None
+        raise refused(setting, path, f"a file that can be read: {_reason(path, error)}") from None
     if len(content) > most_bytes:
         raise refused(setting, path, f"a file of at most {most_bytes // 2**10} KiB")
     return content
+
+
+def _reason(path: str, error: OSError | ValueError) -> str:
+    if isinstance(error, PermissionError):
+        let_in = (
+            f"chgrp to a group of that user's and chmod 640 {shlex.quote(path)}, and let it into the directories above"
+        )
+        return f"{error.strerror} for the user {surroundings.user()}: {let_in}"
+    return str(error.strerror) if isinstance(error, OSError) else "no path has a NUL"
 
 
 def _private(path: str, mode: int) -> str:

@@ -79,7 +79,7 @@ def summary(rows: Sequence[Row]) -> str:
     promised = [row for row in rows if row.promise is not None]
     missed = [row.name for row in promised if row.verdict != "ok"]
     if not missed:
-        return f"All {len(promised)} promises kept."
+        return f"All {len(promised)} promises kept." if promised else "No promise is made of these."
     return f"MISSED {len(missed)} of {len(promised)} promises: {'; '.join(missed)}"
 
 

@@ -117,14 +117,14 @@ def test_each_request_is_a_line_when_that_is_asked_for_and_no_line_has_a_token(
 ) -> None:
     async def story(served: Served) -> None:
         await served.ask(request("GET", METRICS_PATH, bearer(ALICE)))
-        await served.ask(request("GET", "/nowhere?%1b[31m"))
+        await served.ask(request("GET", "/nowhere%1b[31m?token=secret"))
         await served.ask(request("GET", METRICS_PATH, bearer("wrong")))
 
     with caplog.at_level(logging.INFO):
         serve(story, access=Access(Tokens(str(token_file))), logs_each=True)
     lines = logged(caplog)
     assert [line.split(" ")[:5] for line in lines[:1]] == [["127.0.0.1", "alice", "GET", f"'{METRICS_PATH}'", "200"]]
-    assert lines[1].split(" ")[1:5] == ["-", "GET", "'/nowhere?%1b[31m'", "404"]
+    assert lines[1].split(" ")[1:5] == ["-", "GET", "'/nowhere%1b[31m'", "404"]
     assert ["-", "GET", f"'{METRICS_PATH}'", "401"] == lines[2].split(" ")[1:5]
     assert not [line for line in lines if ALICE in line or "wrong" in line]
 
@@ -196,9 +196,12 @@ def test_the_real_api_lets_in_over_https_who_has_a_token_and_takes_both_up_anew_
     service.api.signal(signal.SIGHUP)
     eventually(lambda: service.api.log, lambda log: "what was loaded before stays in force" in log)
     assert (status(), status(alice)) == (401, 200)
+    for path in (f"/api/v1/monitoring/hosts?token={ALICE}", f"/nowhere?token={ALICE}"):
+        assert https(service.port, path, alice)[0] in (400, 404)
+        assert https(service.port, path)[0] in (401, 404)
     assert service.api.stop() == 0
     assert ALICE not in service.api.log
-    assert " alice GET " in service.api.log
+    assert " alice GET '/api/v1/monitoring/hosts' 400 " in service.api.log
 
 
 def _answers(port: int, path: str) -> bool:

@@ -164,7 +164,7 @@ def test_keys_are_told_by_mode_and_number_and_the_secret_is_not(standin: StandIn
     assert told.status == 0
     assert "mode 0600" in told.finding("secret key").found
     assert zmq.curve_public(secret).decode() in told.finding("secret key").found
-    assert told.finding("who may hear").found.startswith("1 public keys in ")
+    assert told.finding("who may hear").found.startswith("1 public key in ")
     assert secret.decode() not in told.out
 
 

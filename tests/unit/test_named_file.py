@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common import named_file
+from common import named_file, surroundings
 from common.settings import SettingsError
 
 READERS = (named_file.read, named_file.read_secret)
@@ -77,7 +77,8 @@ def test_a_file_that_its_user_may_not_open_is_refused(secret: Path, monkeypatch:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", denied)
-    assert refusal(secret).endswith("a file that can be read: Permission denied")
+    assert f"a file that can be read: Permission denied for the user {surroundings.user()}: chgrp " in refusal(secret)
+    assert f"chmod 640 '{secret}'" in refusal(secret)
 
 
 @pytest.mark.parametrize("read", READERS)
