@@ -83,6 +83,9 @@ def imaginary() -> FakeNvml:
     fake.value("power_draw_milliwatts", lambda gpu: _between(55_000, 345_000, gpu))
     fake.value("clock_graphics_megahertz", lambda gpu: _between(210, 1980, gpu))
     fake.value("clock_memory_megahertz", 9501)
+    fake.value("clock_event_reasons", 0)
+    fake.value("pcie_generation", 5)
+    fake.value("pcie_width", 16)
     for name in _FAULTS:
         fake.value(name, 0)
     fake.fail("nvmlDeviceGetPowerUsage", pynvml.NVML_ERROR_NOT_SUPPORTED, gpu=GPUS - 1)

@@ -40,9 +40,9 @@ class Machine:
         shutil.copy(library, self.root / "usr/local/lib/standin.so")
         self.standin = StandIn(library, self.root / "srv/nvml.control")
 
-    def give(self, name: str) -> None:
-        """Give commands of the README."""
-        self.run(f"cd /root/clone\n{command(name)}")
+    def give(self, name: str) -> str:
+        """Give commands of the README, and return what they print."""
+        return self.run(f"cd /root/clone\n{command(name)}")
 
     def start(self, way: str, **settings: str) -> None:
         """Start the service in one of the two ways, by the commands of the README. With the stand-in for the NVIDIA

@@ -20,7 +20,7 @@ def main() -> int:
     """Fuzz the doors one after the other, each in a process of its own, and return the exit status."""
     arguments = _parser().parse_args()
     if find_spec("atheris") is None:
-        sys.stderr.write("atheris is not there: pip install atheris\n")
+        sys.stderr.write("atheris is not there: .venv/bin/pip install atheris\n")
         return 2
     results = [_fuzz(door, arguments.seconds, arguments.seed) for door in arguments.door or DOORS]
     return 0 if all(results) else 1

@@ -48,6 +48,14 @@ def test_the_steps_of_the_readme_are_all_that_a_bare_debian_needs(machine: Machi
     machine.give(way)
 
 
+def test_the_readme_s_check_finds_nothing_wrong_with_a_service_that_runs(machine: Machine) -> None:
+    machine.start("supervisord")
+    machine.until_status("ok")
+    told = [line.split()[:2] for line in machine.give("check").splitlines()]
+    assert {what for _, what in told} >= {"settings", "library", "driver", "GPU", "feed", "address"}
+    assert "wrong" not in {state for state, _ in told}
+
+
 @pytest.mark.parametrize("way", UNITS)
 def test_systemd_finds_nothing_wrong_with_a_unit_and_little_that_it_may_do(machine: Machine, way: str) -> None:
     machine.start(way)

@@ -18,6 +18,7 @@ import yaml
 from common.settings import ApiSettings, CollectorSettings, load
 from common.version import VERSION
 from tests.image import instructions
+from tests.installed import command
 from tests.linters import lint
 from tests.manifest import CONTAINERS, NODE, OBJECTS, POD, environment
 from tests.ports import free_port
@@ -63,6 +64,17 @@ def test_the_pod_monitor_has_the_form_that_the_operator_wants(tmp_path: Path) ->
     for name, fields in (("PodMonitorSpec", OBJECTS["PodMonitor"]["spec"]), ("PodMetricsEndpoint", ENDPOINT)):
         known = re.findall(r'"(\w+)"\??:', Path(MODULES, POD_MONITOR, f"{name}.d.ts").read_text())
         assert fields.keys() <= set(known)
+
+
+def test_the_readme_makes_the_alerts_an_object_of_the_operator_s(tmp_path: Path) -> None:
+    (tmp_path / "kubectl").write_text("#!/bin/sh\ncat")
+    (tmp_path / "kubectl").chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    given = subprocess.run(["sh", "-c", command("rules")], cwd=ROOT, env=path, capture_output=True, check=True)
+    rules = yaml.safe_load(given.stdout)
+    namespace = OBJECTS["Namespace"]["metadata"]["name"]
+    assert (rules["kind"], rules["metadata"]["namespace"]) == ("PrometheusRule", namespace)
+    assert rules["spec"] == yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
 
 
 def test_the_parts_agree() -> None:
