@@ -125,11 +125,12 @@ def lacking() -> str | None:
 
 def make_tarball(tarball: Path, release: str = "") -> None:
     """Make a bare Debian, of the packages that every Debian has, and pack it; of this machine's release by default."""
-    # debootstrap takes no path with a space in it, which the tarball's may have.
-    with tempfile.TemporaryDirectory() as root:
+    packed = tarball.with_suffix(".new")
+    # debootstrap takes no path with a space in it, which the tarball's may have; and everyone may enter what it makes.
+    with tempfile.TemporaryDirectory() as directory:
+        root = f"{directory}/root"
         _ran(["debootstrap", "--variant=minbase", release or _release(), root, _mirror(_release())])
         _ran(["chroot", root, "apt-get", "clean"])
-        packed = tarball.with_suffix(".new")
         _ran(["tar", "--create", "--file", str(packed), "--directory", root, "."])
     packed.rename(tarball)
 
