@@ -1,4 +1,4 @@
-"""The contract between the two processes: the snapshot, its wire form, the settings and the log's line.
+"""What both processes share: the snapshot and its wire form, the settings, how a process starts, ends, checks itself.
 
 Pure: msgspec and the standard library only. No socket, no driver, no web server is opened here.
 """

@@ -295,6 +295,13 @@ def test_every_room_that_the_readme_names_exists() -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
+@pytest.mark.parametrize("rooms", [["common"], ["collector", "collector/nvml"], ["api"]])
+def test_the_map_has_each_file_of_code_and_no_other(rooms: list[str]) -> None:
+    (shown,) = re.findall(rf"(?ms)^{rooms[0]}/ .*?(?=^\w)", README)
+    files = {path.name for room in rooms for path in (ROOT / room).glob("*.py") if not path.name.startswith("__")}
+    assert set(re.findall(r"\w+\.py\b", shown)) == files
+
+
 def test_the_readme_names_the_pinned_binding_and_the_distribution_s_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (pin,) = (dependency for dependency in project["dependencies"] if dependency.startswith("nvidia-ml-py3"))
