@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct, structs
 
-from common import curve, output, surroundings
+from common import curve, output, surroundings, wording
 from common.finding import Finding, Report, ok, worst, wrong
 from common.settings import Settings, SettingsError, given, load
-from common.wording import Parser
 
-FLAGS = Parser(add_help=False, allow_abbrev=False)
+FLAGS = wording.Parser(add_help=False, allow_abbrev=False)
 FLAGS.add_argument(
     "--check",
     action="store_true",
@@ -113,7 +112,7 @@ def _report(
     findings: list[Finding],
 ) -> Report:
     return Report(
-        process=kind.__name__.removesuffix("Settings").lower(),
+        process=wording.process(kind),
         state=worst(findings),
         checked_at=datetime.now(UTC).isoformat(timespec="seconds"),
         user=surroundings.user(),

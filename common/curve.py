@@ -12,7 +12,6 @@ from common.wording import refused
 
 KEY_CHARACTERS = 40
 
-_FROM_FILE = "file:"
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 _VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
 _FIVE = re.compile(r".{5}", re.DOTALL)
@@ -55,8 +54,8 @@ def read_public(setting: str, path: str) -> bytes:
 
 def public_key(setting: str, text: str) -> bytes:
     """Return the public key that a setting gives: itself, or as `file:PATH`. Raises SettingsError: it gives none."""
-    if text.startswith(_FROM_FILE):
-        return read_public(setting, text.removeprefix(_FROM_FILE))
+    if path := named_file.path_in(text):
+        return read_public(setting, path)
     found = key(text)
     if found is None:
         raise refused(setting, text, f"a public key of {KEY_CHARACTERS} characters, nor file:PATH of one")

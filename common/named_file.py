@@ -15,8 +15,15 @@ from common.wording import refused
 
 MOST_BYTES = 64 * 2**10
 
+_BY_PATH = "file:"
+
 _NOT_FOR_OTHERS = stat.S_IWGRP | stat.S_IRWXO
 """The owner's group may read: Kubernetes' `fsGroup` and a service's own group let the process in that way."""
+
+
+def path_in(text: str) -> str:
+    """Return the path where a setting's text is `file:PATH`; empty: it is something else."""
+    return text.removeprefix(_BY_PATH) if text.startswith(_BY_PATH) else ""
 
 
 def read(setting: str, path: str, most_bytes: int = MOST_BYTES) -> bytes:

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 import msgspec
 from msgspec import Meta, Struct, field
 
-from common import combinations
-from common.wording import PREFIX, SettingsError, default, expectation, flag, meaning, names, parser, refused
+from common import combinations, named_file
+from common.wording import PREFIX, SettingsError, expectation, flag, names, parser, refused
 
 __all__ = [
     "PREFIX",
@@ -24,16 +24,12 @@ __all__ = [
     "Given",
     "Settings",
     "SettingsError",
-    "default",
-    "expectation",
     "given",
     "load",
-    "meaning",
     "names",
 ]
 
 DEFAULT_FEED = "tcp://127.0.0.1:8481"
-FILE_PREFIX = "file:"
 
 
 class _CommonSettings(Struct, frozen=True, kw_only=True):
@@ -157,7 +153,7 @@ class ApiSettings(_CommonSettings, frozen=True, kw_only=True):
     @property
     def feed_file(self) -> str:
         """The path of the file that lists the endpoints; empty: `feed_connect` does."""
-        return self.feed_connect.removeprefix(FILE_PREFIX) if self.feed_connect.startswith(FILE_PREFIX) else ""
+        return named_file.path_in(self.feed_connect)
 
     @property
     def feed_endpoints(self) -> tuple[str, ...]:

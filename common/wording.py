@@ -25,6 +25,11 @@ class SettingsError(Exception):
         super().__init__("".join(each if each.isprintable() else ascii(each)[1:-1] for each in message))
 
 
+def process(kind: type[Struct]) -> str:
+    """Return the name of the process whose settings these are."""
+    return kind.__name__.removesuffix("Settings").lower()
+
+
 def names(kind: type[Struct]) -> tuple[str, ...]:
     """Return the settings of one process, in order."""
     return kind.__struct_fields__
@@ -75,9 +80,8 @@ class Parser(argparse.ArgumentParser):
 
 def parser(kind: type[Struct], others: Sequence[argparse.ArgumentParser] = ()) -> Parser:
     """Return what reads the flags of one process, its settings and `others`, with its `--help`."""
-    process = kind.__name__.removesuffix("Settings").lower()
     flags = Parser(
-        prog=f"python -m {process}",
+        prog=f"python -m {process(kind)}",
         parents=others,
         allow_abbrev=False,
         description=f"A flag with a VALUE may also be given as an environment variable, {PREFIX}<NAME>; the flag wins.",

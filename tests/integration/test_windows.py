@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from common import settings
+from common import settings, wording
 from common.recording import Recorded, Recorder
 from common.settings import PREFIX, ApiSettings, CollectorSettings
 from tests.builders import make_gpu, make_snapshot
@@ -133,6 +133,6 @@ def test_a_service_is_restarted_without_end_and_has_no_rights(name: str) -> None
 def test_a_service_has_settings_of_its_process_at_their_defaults(name: str) -> None:
     kind = FILES[name]
     given = {one.attrib["name"]: one.attrib["value"] for one in service(name).findall("env")}
-    defaults = {PREFIX + one.upper(): settings.default(kind, one) for one in settings.names(kind)}
+    defaults = {PREFIX + one.upper(): wording.default(kind, one) for one in settings.names(kind)}
     assert given
     assert given.items() <= defaults.items()

@@ -23,7 +23,7 @@ from collector import publisher
 from collector.nvml import parts, plan, running, xid
 from collector.nvml.codes import LIBRARY_NOT_FOUND, explain
 from collector.nvml.table import FIELDS, PCIE_THROUGHPUT_READS, READS, Read
-from common import settings
+from common import settings, wording
 from common.gpu import READINGS, Gpu, MigInstance, Process, Xid, XidErrors
 from common.settings import PREFIX, ApiSettings, CollectorSettings
 from common.snapshot import Cost, SlowestCall, Snapshot, Source, StalledCall
@@ -106,7 +106,7 @@ def _anchor(heading: str) -> str:
 
 
 def _settings_row(kind: type[Struct], name: str) -> tuple[str, ...]:
-    words = (settings.default(kind, name), settings.expectation(kind, name), settings.meaning(kind, name))
+    words = (wording.default(kind, name), wording.expectation(kind, name), wording.meaning(kind, name))
     return f"`{PREFIX}{name.upper()}`", *words
 
 

@@ -12,17 +12,9 @@ import pytest
 import zmq
 
 from common import endpoint, log, settings
-from common.settings import (
-    ApiSettings,
-    CollectorSettings,
-    SettingsError,
-    default,
-    expectation,
-    load,
-    meaning,
-    names,
-)
+from common.settings import ApiSettings, CollectorSettings, SettingsError, load, names
 from common.version import VERSION
+from common.wording import default, expectation, meaning
 
 BOTH = (CollectorSettings, ApiSettings)
 EVERY = [(kind, name) for kind in BOTH for name in names(kind)]
