@@ -32,14 +32,15 @@ from api.scraping.tally import Tally
 from api.stream import Stream
 from api.works import Works
 from common.endpoint import is_loopback
-from common.seldom import SeldomFilter
+from common.seldom import Seldom
 
 _log = logging.getLogger(__name__)
 
 # At INFO, Tornado says of every malformed request that it is one, and at WARNING of every handshake that fails; who
-# sends them can send them without end.
+# sends them can send them without end. Each is said once a minute, by its text before anything is put into it.
+_tornado = Seldom()
 logging.getLogger("tornado.general").setLevel(logging.WARNING)
-logging.getLogger("tornado.general").addFilter(SeldomFilter(time.monotonic))
+logging.getLogger("tornado.general").addFilter(lambda record: _tornado.count(str(record.msg), time.monotonic()) > 0)
 
 IDLE_SECONDS = 75.0
 """For how long a connection may be idle, or a request's headers may take."""

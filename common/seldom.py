@@ -1,14 +1,12 @@
 """What happens again and again is said at most once a minute, with how often it happened."""
 
-import logging
 import math
-from collections.abc import Callable
 
 SELDOM_SECONDS = 60.0
 
 
 class Seldom:
-    """Counts what happens, by whom it is about: as many subjects as there are hosts or endpoints."""
+    """Counts what happens, by what it is about: there are few subjects, such as hosts, endpoints or messages."""
 
     def __init__(self) -> None:
         self._said: dict[str, tuple[float, int]] = {}
@@ -21,17 +19,3 @@ class Seldom:
             return 0
         self._said[subject] = now, 0
         return unsaid + times
-
-
-class SeldomFilter(logging.Filter):
-    """Lets each message of a logger that is not ours through at most once a minute, by its text before anything is put
-    into it. `now` gives seconds on any clock."""
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        super().__init__()
-        self._now = now
-        self._records = Seldom()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a record is to be logged."""
-        return self._records.count(str(record.msg), self._now()) > 0
