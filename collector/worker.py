@@ -5,6 +5,7 @@ stuck in the driver would keep the process from ending.
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -49,5 +50,5 @@ def _deliver(
     settle: Callable[..., None],
     value: object,
 ) -> None:
-    if not loop.is_closed():  # the process is ending, and nobody waits any more
+    with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending, and nobody waits any more
         loop.call_soon_threadsafe(lambda: None if future.done() else settle(value))
