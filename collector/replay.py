@@ -26,7 +26,7 @@ from common.snapshot import Snapshot
 
 _log = logging.getLogger("collector.replay")
 
-MOST_SPEED = 1000.0
+LEAST_SPEED, MOST_SPEED = 0.001, 1000.0
 LAST_WORDS_SECONDS = 1.0
 """How long the last snapshot has to get away, and whoever subscribes late to be welcomed."""
 
@@ -53,9 +53,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _speed(text: str) -> float:
     with contextlib.suppress(ValueError):
-        if 0 < (speed := float(text)) <= MOST_SPEED:
+        if LEAST_SPEED <= (speed := float(text)) <= MOST_SPEED:
             return speed
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, at most {MOST_SPEED:g}")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from {LEAST_SPEED:g} to {MOST_SPEED:g}")
 
 
 async def _main(arguments: argparse.Namespace, settings: CollectorSettings, stop: asyncio.Event) -> int:
