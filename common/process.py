@@ -29,24 +29,29 @@ def run(
     """
     # A crash inside the driver leaves the stack of its Python callers in the log.
     faulthandler.enable()
-    argv = sys.argv[1:] if flags is None else flags
     try:
-        if check is not None and checking.is_wanted(argv):
-            return _checked(checking.run(kind, check, argv, os.environ))
-        settings = load(kind, argv, os.environ, [checking.FLAGS] if check else [])
-        log.configure(settings.log_level)
-        return _run(_until_stopped(main, settings))
-    except SettingsError as error:
+        return _main_or_check(kind, main, sys.argv[1:] if flags is None else flags, check)
+    except (SettingsError, OutputError) as error:
         sys.stderr.write(f"{error}\n")
-        return 2
-    except OutputError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+        return 2 if isinstance(error, SettingsError) else 1
 
 
-def _checked(checking: Coroutine[None, None, int]) -> int:
+def _main_or_check(
+    kind: type[Settings],
+    main: Callable[[Settings, asyncio.Event], Coroutine[None, None, int]],
+    argv: Sequence[str],
+    check: checking.Check | None,
+) -> int:
+    if check is not None and checking.is_wanted(argv):
+        return _checked(checking.run(kind, check, argv, os.environ))
+    settings = load(kind, argv, os.environ, [checking.FLAGS] if check else [])
+    log.configure(settings.log_level)
+    return _run(_until_stopped(main, settings))
+
+
+def _checked(look: Coroutine[None, None, int]) -> int:
     try:
-        return _run(checking)
+        return _run(look)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
 
