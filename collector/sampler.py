@@ -53,7 +53,7 @@ class Sampler:
         self._settings = settings
         self._nvml = nvml
         self._now = now
-        self._worker = Worker("nvml")
+        self._worker = Worker()
         self._run_id = secrets.token_hex(8)
         self._sequence = 0
         self._known: list[Gpu] = []

@@ -17,9 +17,9 @@ Result = TypeVar("Result")
 class Worker:
     """Runs jobs one after the other on a daemon thread; what they return or raise arrives in the event loop."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        threading.Thread(target=self._work, name=name, daemon=True).start()
+        threading.Thread(target=self._work, name="nvml", daemon=True).start()
 
     def submit(self, job: Callable[[], Result]) -> "asyncio.Future[Result]":
         """Queue a job behind those before it. To cancel its future drops a job that has not begun, and stops none."""

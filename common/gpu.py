@@ -40,7 +40,7 @@ class MigInstance(Struct, frozen=True, kw_only=True):
 
 
 class Xid(Struct, frozen=True, kw_only=True):
-    """One such error: NVIDIA's code for it, when it was heard (Unix time, nanoseconds), and a short text where the code
+    """One XID error: NVIDIA's code for it, when it was heard (Unix time, nanoseconds), and a short text where the code
     is a known one."""
 
     code: int

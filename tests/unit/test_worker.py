@@ -11,7 +11,7 @@ def test_a_job_that_was_cancelled_before_it_began_is_not_done() -> None:
     done: list[int] = []
 
     async def story() -> None:
-        worker, may_go_on = Worker("worker"), threading.Event()
+        worker, may_go_on = Worker(), threading.Event()
         first = worker.submit(lambda: may_go_on.wait(PATIENCE_SECONDS))
         worker.submit(lambda: done.append(2)).cancel()
         third = worker.submit(lambda: done.append(3))
