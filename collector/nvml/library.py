@@ -166,7 +166,7 @@ class Library:
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
-            place = next(filter(Path.exists, places.OTHERS), None)
+            place = next((place for place in places.OTHERS if os.access(place, os.R_OK)), None)
             if error.value != codes.LIBRARY_NOT_FOUND or place is None:
                 raise
             pynvml.nvmlLib = self._load(place)

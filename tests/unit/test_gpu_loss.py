@@ -3,6 +3,7 @@
 import itertools
 import os
 import time
+from pathlib import Path
 
 import pynvml
 import pytest
@@ -211,6 +212,14 @@ def test_a_library_that_is_named_and_cannot_be_loaded_is_not_found(monkeypatch: 
     monkeypatch.setattr(places, "OTHERS", ())
     with pytest.raises(SourceError, match=r"NVML_ERROR_LIBRARY_NOT_FOUND: /nonexistent/libnvidia-ml.so.1: cannot open"):
         Nvml("/nonexistent/libnvidia-ml.so.1").sample()
+
+
+def test_a_place_that_cannot_be_looked_at_has_no_library(fake: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As one in a directory of root's alone: not even whether it is there is told.
+    monkeypatch.setattr(places, "OTHERS", (Path("/" + 300 * "x"),))
+    fake.fail("nvmlInit", 12)
+    with pytest.raises(SourceError, match="NVML_ERROR_LIBRARY_NOT_FOUND"):
+        Nvml().sample()
 
 
 def test_a_library_whose_path_is_no_utf_8_is_not_found_in_words_that_can_be_sent(
