@@ -45,10 +45,20 @@ logging.getLogger("tornado.general").addFilter(lambda record: _tornado.count(str
 IDLE_SECONDS = 75.0
 """For how long a connection may be idle, or a request's headers may take."""
 
+_LOOKS_AT_IDLE = 75
+"""How often in that time it is looked for who has been idle for longer."""
+
+BODY_SECONDS = 5.0
+"""For how long a request's body may take."""
+
+MAX_READ_HEADER_BYTES = 64 * 2**10
+"""Of headers that are read at all, so that those beyond `exchange.MAX_HEADER_BYTES` can be refused in words."""
+
 MOST_LISTENERS = 1000
 """Clients of the stream; where fewer connections may be open, half of those."""
 
 _RETRY_LISTENING_SECONDS = "30"
+
 MOST_SHORT_WORKS, MOST_LONG_WORKS = 64, 8
 """Answers that are made in a thread at once: the short ones are bodies of very many GPUs and scrapes, the long ones are
 of the history, in a thread of their own."""
@@ -60,12 +70,6 @@ SLOW_SECONDS = 1.0
 """What takes us longer to answer is logged."""
 
 _NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
-_LOOKS_AT_IDLE = 75
-"""How often in that time it is looked for them."""
-
-BODY_SECONDS = 5.0
-MAX_READ_HEADER_BYTES = 64 * 2**10
-"""Of headers that are read at all, so that those beyond `exchange.MAX_HEADER_BYTES` can be refused in words."""
 
 
 class Server(HTTPServerConnectionDelegate):
@@ -122,11 +126,6 @@ class Server(HTTPServerConnectionDelegate):
         if self._in_flight:
             await asyncio.wait({asyncio.create_task(self._idle.wait())}, timeout=grace_seconds)
         await self._http.close_all_connections()
-
-    @property
-    def listening(self) -> int:
-        """How many listen to the stream."""
-        return len(self._listeners)
 
     def open(self, stream: IOStream) -> bool:
         """Take a connection, and return whether it was taken."""

@@ -98,12 +98,12 @@ class Served:
         access: Access = ALL,
         **given: Any,
     ) -> None:
-        tally, history = Tally(), History(3600.0, 64.0)
+        self.tally, history = Tally(), History(3600.0, 64.0)
         self.cache = cache
         stream = Stream(cache, history)
         cache.listeners.append(stream.add)
-        resources = Resources(cache, history, tally.own, description(needs_token=access.needs_token))
-        self.server = Server(Answers(resources, access), stream, tally, now, **given)
+        resources = Resources(cache, history, self.tally.own, description(needs_token=access.needs_token))
+        self.server = Server(Answers(resources, access), stream, self.tally, now, **given)
         self.port = free_port()
         self.server.listen(address, self.port)
 

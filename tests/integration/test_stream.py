@@ -131,7 +131,7 @@ def test_a_listener_that_reads_nothing_at_all_is_dropped(monkeypatch: pytest.Mon
         async with served.client(4096) as slow:
             await slow.ask(LISTEN, has_body=False)
             for sequence in itertools.count():
-                if not served.server.listening:
+                if not served.tally.listeners:
                     return
                 served.cache.accept(ENDPOINT, make_snapshot(sequence=sequence, gpus=gpus), 0.0)
                 await asyncio.sleep(0.01)
@@ -160,7 +160,7 @@ def test_listeners_that_leave_make_room_for_others(monkeypatch: pytest.MonkeyPat
             assert refused.headers["retry-after"] == "30"
             assert (await served.ask(GET)).body == HEALTHY
             await leaving.client.close()
-            while served.server.listening == 2:
+            while served.tally.listeners == 2:
                 await asyncio.sleep(0)
             async with ear(served):
                 pass
