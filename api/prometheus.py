@@ -14,7 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.samples import Sample
 
 from api.remembered import remembered
-from api.reports import Report
+from api.reports import FeedReport, Report
 from api.scraping.dcgm import dcgm_families
 from api.scraping.families import Family, Series, Told, of_unit
 from api.scraping.gpus import gpu_families
@@ -62,15 +62,22 @@ def chosen_media(accept: str) -> str:
     return choose_encoder(_understood(accept))[1]
 
 
-def exposition(reports: Sequence[Report], own: Own, accept: str) -> Exposition:
+def exposition(reports: Sequence[Report], feeds: Sequence[FeedReport], own: Own, accept: str) -> Exposition:
     """Return every host, GPU and endpoint, and the API's own cost, in this project's names and base units: as
     OpenMetrics where the Accept header asks for that, else as Prometheus's text."""
-    return _written(chain(gpu_families(reports), host_families(reports), _own_families(own)), accept)
+    return _written(
+        chain(gpu_families(reports), feed_families(feeds), host_families(reports), _own_families(own)), accept
+    )
 
 
-def api_exposition(reports: Sequence[Report], own: Own, accept: str) -> Exposition:
+def host_exposition(reports: Sequence[Report], accept: str) -> Exposition:
+    """Return hosts and their GPUs alone, as `exposition` has them."""
+    return _written(chain(gpu_families(reports), host_families(reports)), accept)
+
+
+def api_exposition(feeds: Sequence[FeedReport], own: Own, accept: str) -> Exposition:
     """Return every endpoint and the API's own cost, as `exposition` has them, without hosts and GPUs."""
-    return _written(chain(feed_families(reports), _own_families(own)), accept)
+    return _written(chain(feed_families(feeds), _own_families(own)), accept)
 
 
 def dcgm_exposition(reports: Sequence[Report], accept: str) -> Exposition:

@@ -1,9 +1,11 @@
-"""How each host is: the cache and the clock in, a report of every host and every silent endpoint out. Pure.
+"""How each host is, and each feed: the cache and the clock in, a report of every host, every silent endpoint, and of
+every endpoint out. Pure.
 
 A report holds what is frozen only, so that it can be read in another thread while the cache goes on.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Literal, NamedTuple
 
 from api.cache import Cache
@@ -43,6 +45,17 @@ class Report(NamedTuple):
         return self.state not in ("stale", "unheard")
 
 
+class FeedReport(NamedTuple):
+    """One endpoint that is subscribed to. `hosts` is how many are known from it, fresh or not, rivals too (0: nothing
+    was heard; None: nothing but what is heard over another, too); `is_up` says that any of those is fresh."""
+
+    endpoint: str
+    hosts: int | None
+    is_up: bool
+    rejected: int
+    contact: Told | None
+
+
 def reports(cache: Cache, now: float) -> list[Report]:
     """Return a report of every host by name, then of every endpoint that is silent."""
     return [*_heard(cache, now), *_unheard(cache, now)]
@@ -61,6 +74,21 @@ def report(cache: Cache, host: Host, now: float) -> Report:
     rejected = cache.rejected.get(host.endpoint, 0)
     contact, offset = _contact(cache, host.endpoint, now), host.clock_offset_seconds
     return Report(state, host.snapshot, age, host.endpoint, host.received, host.lost, rejected, contact, offset)
+
+
+def feeds(cache: Cache, now: float) -> list[FeedReport]:
+    """Return a report of every endpoint."""
+    known: dict[str, list[Host]] = {endpoint: [] for endpoint in cache.endpoints}
+    for host in chain(cache.hosts.values(), cache.rivals.values()):
+        known.setdefault(host.endpoint, []).append(host)
+    silent = frozenset(cache.unheard())
+    return [_feed(cache, endpoint, hosts, now, is_silent=endpoint in silent) for endpoint, hosts in known.items()]
+
+
+def _feed(cache: Cache, endpoint: str, known: list[Host], now: float, *, is_silent: bool) -> FeedReport:
+    hosts = len({host.snapshot.host for host in known}) if known or is_silent else None
+    is_up = any(host.age_seconds(now) <= cache.stale_after(host) for host in known)
+    return FeedReport(endpoint, hosts, is_up, cache.rejected.get(endpoint, 0), _contact(cache, endpoint, now))
 
 
 def _heard(cache: Cache, now: float) -> Iterator[Report]:

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from api.contact import Contact
 from api.prometheus import Exposition, Own, exposition
-from api.reports import Report, reports
+from api.reports import FeedReport, Report, feeds, reports
 from common.gpu import NUMERIC, READINGS, Gpu, MigInstance, Process, Xid, XidErrors
 from tests.builders import (
     ENDPOINT,
@@ -69,9 +69,9 @@ def of_one_gpu(**overrides: Any) -> list[Report]:
     return reports(make_cache(make_snapshot(gpus=[make_gpu(**overrides)])), 0.0)
 
 
-def every_case() -> list[Report]:
-    """Return a whole host, one that lost a GPU, one without a driver, a stale one, and an endpoint that is silent, for
-    it does not let us in.
+def every_case() -> tuple[list[Report], list[FeedReport]]:
+    """Return the reports of a whole host, one that lost a GPU, one without a driver, a stale one, and an endpoint that
+    is silent, for it does not let us in; and those of the feeds.
 
     No number has eleven digits: releases of prometheus_client before 0.26 write the exponent of such with a zero more.
     """
@@ -86,7 +86,7 @@ def every_case() -> list[Report]:
         make_snapshot(host="node-3", source=make_missing_source(), gpus=[make_unknown_gpu()]),
     ):
         cache.accept(ENDPOINT, snapshot, 1000.0)
-    return reports(cache, 1000.0)
+    return reports(cache, 1000.0), feeds(cache, 1000.0)
 
 
 def read(answer: Exposition) -> list[Metric]:
@@ -103,9 +103,11 @@ def numbers(families: Iterable[Metric]) -> dict[tuple[str, frozenset[tuple[str, 
     return values
 
 
-def scrape(of: Sequence[Report], accept: str = "") -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+def scrape(
+    of: Sequence[Report], told: Sequence[FeedReport] = (), accept: str = ""
+) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """Return the value of each series."""
-    return numbers(read(exposition(of, OWN, accept)))
+    return numbers(read(exposition(of, told, OWN, accept)))
 
 
 def key(name: str, /, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:

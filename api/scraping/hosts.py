@@ -1,4 +1,4 @@
-"""The families of hosts and endpoints: how fresh, how well heard, and what the collector there costs. Pure.
+"""The families of hosts and of feeds: how fresh, how well heard, and what the collector there costs. Pure.
 
 A stale host says that it is, when it last sampled, and how it was heard; its collector's figures are as old as its
 readings and are left out with them.
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, get_args
 
 from api.contact import ContactState
-from api.reports import HostState, Report
+from api.reports import FeedReport, HostState, Report
 from api.scraping.families import Family, Series, Told, of_unit, seconds
 from common.snapshot import Snapshot
 
@@ -86,9 +86,7 @@ _REJECTED = Family("gpu_feed_messages_rejected", "counter", "Messages of the end
 
 
 def host_families(reports: Iterable[Report]) -> Iterator[Told]:
-    """Return every family of hosts and endpoints; of a host that is there twice, the first report only."""
-    reports = list(reports)
-    yield from feed_families(reports)
+    """Return every family of hosts; of a host that is there twice, the first report only."""
     hosts = _hosts(reports)
     fresh = [(report, snapshot) for report, snapshot in hosts if report.is_fresh]
     yield (
@@ -129,25 +127,18 @@ def _slowest(snapshots: Iterable[Snapshot]) -> Iterator[Series]:
             yield {"function": call.function, "host": snapshot.host}, call.seconds
 
 
-def feed_families(reports: Iterable[Report]) -> Iterator[Told]:
-    """Return the families of endpoints alone. Several hosts can share one, and each of their reports tells how the way
-    to it is and what was rejected there."""
-    shared: dict[str, list[Report]] = {}
-    for report in reports:
-        shared.setdefault(report.endpoint, []).append(report)
-    feeds = [({"endpoint": endpoint}, of) for endpoint, of in shared.items()]
-    yield _FEED_UP, [(labels, any(report.is_fresh for report in of)) for labels, of in feeds]
-    yield (
-        _FEED_HOSTS,
-        [(labels, len({report.snapshot.host for report in of if report.snapshot})) for labels, of in feeds],
-    )
+def feed_families(feeds: Iterable[FeedReport]) -> Iterator[Told]:
+    """Return every family of endpoints. Of one that repeats another there is no telling what it gives."""
+    told = [({"endpoint": feed.endpoint}, feed) for feed in feeds]
+    yield _FEED_UP, [(labels, feed.is_up) for labels, feed in told if feed.hosts is not None]
+    yield _FEED_HOSTS, [(labels, feed.hosts) for labels, feed in told if feed.hosts is not None]
     yield (
         _CONNECTION,
         [
-            ({**labels, "state": state}, state == of[0].contact.state)
-            for labels, of in feeds
-            if of[0].contact
+            ({**labels, "state": state}, state == feed.contact.state)
+            for labels, feed in told
+            if feed.contact
             for state in get_args(ContactState)
         ],
     )
-    yield _REJECTED, [(labels, max(report.rejected for report in of)) for labels, of in feeds]
+    yield _REJECTED, [(labels, feed.rejected) for labels, feed in told]

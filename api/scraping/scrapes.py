@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 
 from api.answer import Content
 from api.cache import Cache
-from api.prometheus import Exposition, Own, api_exposition, chosen_media, dcgm_exposition, exposition
-from api.reports import Report, report, reports
+from api.prometheus import Exposition, Own, api_exposition, chosen_media, dcgm_exposition, exposition, host_exposition
+from api.reports import Report, feeds, report, reports
 
 WRITTEN_SECONDS = 1.0
 """For how long what was written is told to others who ask the same."""
@@ -22,7 +22,8 @@ _MAX_KEPT = 64
 
 
 Part = Literal["all", "dcgm", "api"]
-"""All there is in our names; GPUs in those of dcgm-exporter; the API and its endpoints, without hosts."""
+"""All there is in our names, or of one host what is its own; GPUs in those of dcgm-exporter; the API and its endpoints,
+without hosts."""
 
 
 class Kind(NamedTuple):
@@ -57,7 +58,7 @@ class Scrapes:
         scrape = self._kept.get(kind)
         if scrape is None or now >= scrape.made_at + WRITTEN_SECONDS:
             self._kept.pop(kind, None)
-            scrape = self._kept[kind] = Scrape(partial(_written, self._reports(host, now), self._own(), kind), now)
+            scrape = self._kept[kind] = Scrape(partial(_written, self._exposition(kind, now)), now)
         self._let_go(now)
         return scrape
 
@@ -66,6 +67,18 @@ class Scrapes:
         while len(self._kept) > _MAX_KEPT or next(iter(self._kept.values())).made_at + LATE_SECONDS < now:
             del self._kept[next(iter(self._kept))]
 
+    def _exposition(self, kind: Kind, now: float) -> Callable[[], Exposition]:
+        """Return what writes that kind of what is known at this moment, in any thread."""
+        match kind.part:
+            case "api":
+                return partial(api_exposition, feeds(self._cache, now), self._own(), kind.media)
+            case "dcgm":
+                return partial(dcgm_exposition, self._reports(kind.host, now), kind.media)
+            case "all" if kind.host is None:
+                return partial(exposition, reports(self._cache, now), feeds(self._cache, now), self._own(), kind.media)
+            case "all":
+                return partial(host_exposition, self._reports(kind.host, now), kind.media)
+
     def _reports(self, name: str | None, now: float) -> list[Report]:
         if name is None:
             return reports(self._cache, now)
@@ -73,16 +86,6 @@ class Scrapes:
         return [] if host is None else [report(self._cache, host, now)]
 
 
-def _written(told: list[Report], own: Own, kind: Kind) -> Content:
-    written = _exposition(told, own, kind)
+def _written(write: Callable[[], Exposition]) -> Content:
+    written = write()
     return Content(written.body, written.content_type).finish()
-
-
-def _exposition(told: list[Report], own: Own, kind: Kind) -> Exposition:
-    match kind.part:
-        case "all":
-            return exposition(told, own, kind.media)
-        case "dcgm":
-            return dcgm_exposition(told, kind.media)
-        case "api":
-            return api_exposition(told, own, kind.media)

@@ -54,12 +54,12 @@ def test_the_readings_of_one_family_are_of_one_kind_and_unit_and_their_labels_di
 
 
 def test_counters_and_only_counters_end_in_total() -> None:
-    for family in read(exposition(every_case(), OWN, OPENMETRICS)):
+    for family in read(exposition(*every_case(), OWN, OPENMETRICS)):
         assert {sample.name.endswith("_total") for sample in family.samples} == {family.type == "counter"}
 
 
 def test_openmetrics_names_the_unit_that_the_family_s_name_ends_in() -> None:
-    told = {family.name: family.unit for family in read(exposition(every_case(), OWN, OPENMETRICS))}
+    told = {family.name: family.unit for family in read(exposition(*every_case(), OWN, OPENMETRICS))}
     assert told["gpu_clock_hertz"] == "hertz"
     assert told["gpu_energy_joules"] == "joules"
     assert told["gpu_pcie_throughput_sent_bytes_per_second"] == "bytes_per_second"
@@ -69,7 +69,7 @@ def test_openmetrics_names_the_unit_that_the_family_s_name_ends_in() -> None:
 
 @pytest.mark.parametrize("percent", [0, 7, 29, 57, 58, 75, 100, 123])
 def test_a_percentage_becomes_the_nearest_ratio(percent: int) -> None:
-    body = exposition(of_one_gpu(utilization_gpu_percent=percent), OWN, "").body.decode()
+    body = exposition(of_one_gpu(utilization_gpu_percent=percent), [], OWN, "").body.decode()
     (line,) = (line for line in body.splitlines() if line.startswith("gpu_utilization_ratio"))
     assert line.endswith(f" {percent / 100}")
     assert len(line.rpartition(" ")[2]) <= 4

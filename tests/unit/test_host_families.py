@@ -4,9 +4,9 @@ from typing import get_args
 
 import msgspec
 
-from api.contact import ContactState
+from api.contact import Contact, ContactState
 from api.prometheus import exposition
-from api.reports import reports
+from api.reports import feeds, reports
 from tests.builders import ENDPOINT, make_cache, make_snapshot
 from tests.scraped import OWN, every_case, key, make_whole_gpu, names, numbers, of_one_gpu, read, scrape
 
@@ -14,7 +14,8 @@ WAYS = get_args(ContactState)
 
 
 def test_a_stale_host_says_that_it_is_and_how_it_was_heard_and_nothing_else() -> None:
-    taken = scrape(reports(make_cache(make_snapshot(gpus=[make_whole_gpu()])), 1000.0))
+    cache = make_cache(make_snapshot(gpus=[make_whole_gpu()]))
+    taken = scrape(reports(cache, 1000.0), feeds(cache, 1000.0))
     assert names(found for found in taken if "host" in dict(found[1])) == {
         "gpu_host_up",
         "gpu_host_state",
@@ -60,14 +61,14 @@ def test_what_a_collector_does_not_tell_of_its_cost_has_no_series() -> None:
 
 
 def test_an_endpoint_is_told_of_once_however_many_hosts_share_it() -> None:
-    taken = scrape(every_case())
+    taken = scrape(*every_case())
     assert taken[key("gpu_feed_messages_rejected_total", endpoint=ENDPOINT)] == 1
     assert taken[key("gpu_feed_up", endpoint=ENDPOINT)] == 1
     assert taken[key("gpu_feed_up", endpoint="tcp://silent:8481")] == 0
 
 
 def test_an_endpoint_tells_how_the_way_to_it_is_and_how_many_hosts_were_heard_there() -> None:
-    taken = scrape(every_case())
+    taken = scrape(*every_case())
     assert taken[key("gpu_feed_hosts", endpoint=ENDPOINT)] == 4
     assert taken[key("gpu_feed_hosts", endpoint="tcp://silent:8481")] == 0
     states = {state: taken[key("gpu_feed_connection", endpoint="tcp://silent:8481", state=state)] for state in WAYS}
@@ -75,7 +76,23 @@ def test_an_endpoint_tells_how_the_way_to_it_is_and_how_many_hosts_were_heard_th
 
 
 def test_a_way_that_is_not_known_has_no_series() -> None:
-    assert "gpu_feed_connection" not in names(scrape(of_one_gpu()))
+    told = names(scrape([], feeds(make_cache(make_snapshot()), 0.0)))
+    assert "gpu_feed_up" in told
+    assert "gpu_feed_connection" not in told
+
+
+def test_a_feed_is_told_of_though_its_host_is_shown_as_another_has_it() -> None:
+    cache = make_cache(make_snapshot(), endpoints=(ENDPOINT, "tcp://same:8481", "tcp://rival:8481"))
+    cache.accept("tcp://same:8481", make_snapshot(), 0.0)
+    cache.accept("tcp://rival:8481", make_snapshot(run_id="rival"), 0.0)
+    cache.contacts = {endpoint: Contact(0.0) for endpoint in cache.endpoints}
+    taken = scrape([], feeds(cache, 0.0))
+    for endpoint in cache.endpoints:
+        assert taken[key("gpu_feed_connection", endpoint=endpoint, state="connecting")] == 1
+        assert taken[key("gpu_feed_messages_rejected_total", endpoint=endpoint)] == 0
+    told = {endpoint: taken.get(key("gpu_feed_hosts", endpoint=endpoint)) for endpoint in cache.endpoints}
+    assert told == {ENDPOINT: 1, "tcp://same:8481": None, "tcp://rival:8481": 1}
+    assert taken[key("gpu_feed_up", endpoint="tcp://rival:8481")] == 1
 
 
 def test_the_api_tells_what_it_costs_itself() -> None:
@@ -90,7 +107,7 @@ def test_the_api_tells_what_it_costs_itself() -> None:
         key("gpu_api_stream_listeners"): 1,
         key("gpu_api_start_time_seconds"): 1_741_129_000.5,
     }
-    untold = exposition([], OWN._replace(resident_bytes=None), "")
+    untold = exposition([], [], OWN._replace(resident_bytes=None), "")
     assert "gpu_api_resident_bytes" not in names(numbers(read(untold)))
 
 

@@ -28,11 +28,11 @@ from tests.scraped import (
 
 @pytest.mark.parametrize(("accept", "golden"), [("", "metrics.txt"), (OPENMETRICS, "metrics.openmetrics")])
 def test_a_scrape_of_everything_is_what_the_golden_file_says(accept: str, golden: str) -> None:
-    assert_golden(golden, exposition(every_case(), OWN, accept).body)
+    assert_golden(golden, exposition(*every_case(), OWN, accept).body)
 
 
 def test_both_formats_say_the_same() -> None:
-    assert scrape(every_case()) == scrape(every_case(), OPENMETRICS)
+    assert scrape(*every_case()) == scrape(*every_case(), accept=OPENMETRICS)
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf])
@@ -46,14 +46,14 @@ def test_what_was_not_taken_or_is_no_number_gives_no_series(value: float | None)
 @pytest.mark.parametrize("value", [2**53 + 1, 2**64 - 1])
 @pytest.mark.parametrize("accept", ["", OPENMETRICS])
 def test_an_integer_beyond_what_a_float_holds_is_rounded(value: int, accept: str) -> None:
-    taken = scrape(of_one_gpu(pcie_sent_bytes=value, clock_sm_megahertz=value), accept)
+    taken = scrape(of_one_gpu(pcie_sent_bytes=value, clock_sm_megahertz=value), accept=accept)
     assert taken[key("gpu_pcie_sent_bytes_total", **GPU_LABELS)] == float(value)
 
 
 @pytest.mark.parametrize("count", [10**400, -1])
 def test_an_integer_beyond_every_float_and_a_counter_below_zero_give_no_series(count: int) -> None:
     errors = XidErrors(counts={"79": count}, last=None)
-    found = names(scrape(of_one_gpu(pcie_sent_bytes=count, xid_errors=errors), OPENMETRICS))
+    found = names(scrape(of_one_gpu(pcie_sent_bytes=count, xid_errors=errors), accept=OPENMETRICS))
     assert not {"gpu_pcie_sent_bytes_total", "gpu_xid_errors_total"} & found
 
 
@@ -118,7 +118,7 @@ def test_a_process_tells_what_it_uses_and_never_its_command_line() -> None:
         key("gpu_process_sm_utilization_ratio", **labels): 0.07,
         key("gpu_process_memory_utilization_ratio", **labels): 0,
     }
-    assert b"hunter2" not in exposition(of_one_gpu(processes=[PROCESS]), OWN, "").body
+    assert b"hunter2" not in exposition(of_one_gpu(processes=[PROCESS]), [], OWN, "").body
 
 
 def test_of_gpus_that_cannot_be_told_apart_the_first_is_kept() -> None:
@@ -147,7 +147,7 @@ def test_of_gpus_that_cannot_be_told_apart_the_first_is_kept() -> None:
     ],
 )
 def test_the_accept_header_chooses_the_format(accept: str, content_type: str) -> None:
-    answer = exposition(of_one_gpu(), OWN, accept)
+    answer = exposition(of_one_gpu(), [], OWN, accept)
     assert answer.content_type.startswith(content_type)
     assert answer.body.endswith(b"# EOF\n") == ("openmetrics" in content_type)
 
@@ -155,8 +155,8 @@ def test_the_accept_header_chooses_the_format(accept: str, content_type: str) ->
 @pytest.mark.parametrize("escaping", ["allow-utf-8", "underscores", "dots", "values", "none"])
 @pytest.mark.parametrize("media", ["application/openmetrics-text", "text/plain"])
 def test_names_stay_plain_whatever_escaping_is_asked_for(media: str, escaping: str) -> None:
-    plain = exposition(of_one_gpu(), OWN, f"{media};version=1.0.0")
-    asked = exposition(of_one_gpu(), OWN, f"{media};version=1.0.0;escaping={escaping};q=0.6")
+    plain = exposition(of_one_gpu(), [], OWN, f"{media};version=1.0.0")
+    asked = exposition(of_one_gpu(), [], OWN, f"{media};version=1.0.0;escaping={escaping};q=0.6")
     assert asked == plain
     assert b"\ngpu_state{" in asked.body
 
@@ -165,7 +165,7 @@ def test_names_stay_plain_whatever_escaping_is_asked_for(media: str, escaping: s
 @settings(max_examples=50, deadline=None)
 def test_any_text_in_a_name_comes_back_as_it_was(text: str, accept: str) -> None:
     process = Process(pid=1, kind="graphics", memory_used_bytes=1, name=text)
-    taken = scrape(of_one_gpu(name=text, processes=[process], compute_mode=text), accept)
+    taken = scrape(of_one_gpu(name=text, processes=[process], compute_mode=text), accept=accept)
     (info,) = (dict(labels) for name, labels in taken if name == "gpu_info")
     assert info["name"] == text
     assert key("gpu_compute_mode", **GPU_LABELS, mode=text) in taken
@@ -182,7 +182,7 @@ def test_whatever_was_read_there_is_one_series_for_each_number_that_can_be_told(
     taken: dict[str, Any], accept: str
 ) -> None:
     bare = Gpu(index=0, uuid=GPU_LABELS["uuid"], name=None, **taken)
-    found = scrape(reports(make_cache(make_snapshot(gpus=[bare])), 0.0), accept)
+    found = scrape(reports(make_cache(make_snapshot(gpus=[bare])), 0.0), accept=accept)
     least = {name: 0 if READINGS[name].is_counter else -1e300 for name in taken}
     told = [name for name, value in taken.items() if value is not None and least[name] <= value < 1e300]
     identity_and_states = 1 + 4

@@ -1,5 +1,6 @@
 """What a scrape is told, how often that is written, and where."""
 
+import re
 from typing import Any
 
 import pytest
@@ -38,6 +39,14 @@ def test_a_scrape_is_told_all_hosts_or_the_one_it_names() -> None:
     answers = make_answers(two_hosts())
     assert values(ask(answers, PATH), "gpu_power_draw_watts") == {"a": 220.5, "b": 220.5}
     assert values(ask(answers, f"{PATH}?host=b"), "gpu_power_draw_watts") == {"b": 220.5}
+
+
+def test_a_scrape_of_one_host_has_nothing_of_the_api_and_of_feeds_which_others_share() -> None:
+    answers = make_answers(two_hosts())
+    assert values(ask(answers, PATH), "gpu_feed_hosts", "endpoint") == {ENDPOINT: 2}
+    alone = ask(answers, f"{PATH}?host=b")
+    assert values(alone, "gpu_host_up") == {"b": 1}
+    assert not re.findall(rb"(?m)^gpu_(?:feed|api)_", alone.body)
 
 
 def test_a_scrape_of_an_unknown_host_is_not_found() -> None:
