@@ -15,11 +15,13 @@ from common.gpu import READINGS
 from common.version import VERSION
 
 _SCHEMAS = "#/components/schemas/"
-_ERROR_HEADERS: dict[int, tuple[str, ...]] = {
+ERROR_HEADERS: dict[int, tuple[str, ...]] = {
     HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate",),
     HTTPStatus.METHOD_NOT_ALLOWED: ("Allow",),
     HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After",),
 }
+"""What every error of that status has."""
+
 EVERYWHERE = (
     (400, "bad_parameter"),
     (400, "bad_host"),
@@ -122,7 +124,7 @@ def _success(route: Route) -> dict[str, Any]:
 
 
 def _error(status: int, codes: str) -> dict[str, Any]:
-    return _response(f"{HTTPStatus(status).phrase}: {codes}.", ErrorBody, *_ERROR_HEADERS.get(status, ()))
+    return _response(f"{HTTPStatus(status).phrase}: {codes}.", ErrorBody, *ERROR_HEADERS.get(status, ()))
 
 
 def _not_fresh(codes: str) -> dict[str, Any]:

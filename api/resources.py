@@ -150,7 +150,7 @@ class Resources:
         """Answer whether any host is fresh and its driver answers."""
         reason = unready(self._cache, asked.now)
         if reason is not None:
-            raise Refusal(refusal(503, reason, _UNREADY_MESSAGES[reason]))
+            raise Refusal(refusal(503, reason, _UNREADY_MESSAGES[reason], ("Retry-After", "1")))
         return json_answer(200, StatusBody("ready"))
 
     def _rendered(self, bodies: Bodies, wanted: Wanted, asked: Asked) -> Answer | Later:

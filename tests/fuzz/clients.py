@@ -19,7 +19,7 @@ from api.answers import Answers
 from api.cache import Cache
 from api.history.store import History
 from api.naming import wanted_target
-from api.openapi import description, document
+from api.openapi import ERROR_HEADERS, description, document
 from api.page import page_routes
 from api.resources import Resources
 from api.responses.errors import ErrorBody
@@ -99,6 +99,7 @@ def check(answer: Answer, method: str, route: Route | None) -> None:
     head = "".join(name + value for name, value in answer.headers)
     assert not set(head.encode("latin-1")) & {*range(32), 127}
     headers = dict(answer.headers)
+    assert headers.keys() >= {*ERROR_HEADERS.get(answer.status, ())}
     if method == "HEAD" or answer.status in (204, 304):
         assert answer.body == b""
         return

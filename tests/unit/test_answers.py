@@ -280,6 +280,7 @@ def test_ready_is_another_thing_than_healthy(snapshots: list[Snapshot], now: flo
     answer = ask(answers, "/readyz", now=now)
     body: Any = read(answer)
     assert (answer.status, body.get("status") or body["error"]["code"]) == (status, said)
+    assert header(answer, "Retry-After") == ("1" if status == 503 else None)
     healthz = ask(answers, "/healthz", now=now)
     assert (healthz.status, healthz.body) == (200, b'{"status":"ok"}')
 
