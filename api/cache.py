@@ -50,7 +50,8 @@ class Cache:
     that are left, and when a rival is noticed."""
 
     rivals: dict[tuple[str, str], Host] = field(default_factory=dict)
-    """By name and endpoint: collectors that call themselves as another does that is shown."""
+    """By name and the endpoint that it was heard over last: collectors that call themselves as another does that is
+    shown."""
 
     contacts: Mapping[str, Contact] = field(default_factory=dict)
     """How the way to each endpoint is, where that is known."""
@@ -129,7 +130,7 @@ class Cache:
     def _succeed(self, host: Host, endpoint: str, snapshot: Snapshot, arrived: float) -> Host:
         """Let another collector take the place of one that is silent, and return the host as it is then."""
         name, sealed_at = snapshot.host, arrived - snapshot.held_seconds
-        heir = self.rivals.pop((name, endpoint), None)
+        heir = self._take_rival(endpoint, snapshot)
         if heir is None:
             host.replace(snapshot, endpoint, sealed_at)
             return host
@@ -139,21 +140,30 @@ class Cache:
         self.rivals[name, host.endpoint] = host
         return heir
 
+    def _take_rival(self, endpoint: str, snapshot: Snapshot) -> Host | None:
+        """Remove the rival whose snapshot this is, whichever way it was heard over before, and return it; None: there
+        is none."""
+        name, run_id = snapshot.host, snapshot.run_id
+        ways = (way for way, rival in self.rivals.items() if way[0] == name and rival.snapshot.run_id == run_id)
+        return self.rivals.pop(next(ways, (name, endpoint)), None)
+
     def _keep_apart(self, host: Host, endpoint: str, snapshot: Snapshot, arrived: float) -> None:
         """Keep a snapshot of the host's rival. It is one once the host is heard after it: a collector that was started
         anew, and is heard over another endpoint first, never is."""
         name, sealed_at = snapshot.host, arrived - snapshot.held_seconds
-        rival = self.rivals.get((name, endpoint))
+        rival = self._take_rival(endpoint, snapshot)
         if rival is None:
             self._drop_rivals(snapshot, arrived)
             if len(self.hosts) + len(self.rivals) >= MAX_HOSTS:
                 self._refuse(endpoint, name, arrived)
                 return
-            rival = self.rivals[name, endpoint] = Host(snapshot, endpoint, sealed_at)
+            rival = Host(snapshot, endpoint, sealed_at)
         elif rival.has_said(snapshot, sealed_at):
+            self.rivals[name, rival.endpoint] = rival
             return
         else:
             rival.replace(snapshot, endpoint, sealed_at)
+        self.rivals[name, endpoint] = rival
         rival.compare_clocks(self.unix_seconds())
         if rival.began_at < host.sealed_at or endpoint == host.endpoint:
             self._note_rivals(host, rival, arrived)

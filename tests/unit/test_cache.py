@@ -291,6 +291,22 @@ def test_a_rival_that_fell_silent_is_forgotten_when_another_appears() -> None:
     assert list(cache.rivals) == [("node-1", THIRD), ("node-1", "tcp://node-4:8481")]
 
 
+def test_a_rival_that_is_heard_over_two_ways_is_one_all_the_same_and_heir_over_either() -> None:
+    ways = (OTHER, "tcp://node-2-too:8481")
+    cache = make_cache(make_snapshot(run_id="a", interval_seconds=1.0))
+    for second in range(1, 5):
+        for way in ways:
+            cache.accept(way, make_snapshot(run_id="b", sequence=second, interval_seconds=1.0), second + 0.5)
+        cache.accept(ENDPOINT, make_snapshot(run_id="a", sequence=second, interval_seconds=1.0), second + 0.75)
+    assert cache.hosts["node-1"].rival_until > 4.5
+    assert [(rival.received, rival.lost) for rival in cache.rivals.values()] == [(4, 0)]
+    for way in reversed(ways):
+        cache.accept(way, make_snapshot(run_id="b", sequence=9, interval_seconds=1.0), 8.0)
+    host = cache.hosts["node-1"]
+    assert (host.snapshot.run_id, host.received, host.lost) == ("b", 5, 4)
+    assert [rival.snapshot.run_id for rival in cache.rivals.values()] == ["a"]
+
+
 def test_a_collector_that_moves_is_shown_once_it_is_silent_where_it_was() -> None:
     cache = make_cache(make_snapshot(run_id="a"), now=0.0)
     assert cache.accept(OTHER, make_snapshot(run_id="b"), 75.5)
