@@ -182,8 +182,8 @@ def test_what_a_rival_repeats_is_not_counted() -> None:
 
 def test_of_a_rival_a_run_that_was_over_is_not_counted() -> None:
     cache = make_cache(make_snapshot(run_id="a"), now=10.0)
-    cache.accept(OTHER, make_snapshot(run_id="c"), 10.0)
-    cache.accept(OTHER, make_snapshot(run_id="b", sequence=900, held_seconds=5.0), 11.0)
+    cache.accept(OTHER, make_snapshot(run_id="c"), 12.0)
+    cache.accept(OTHER, make_snapshot(run_id="b", sequence=900, held_seconds=1.5), 13.0)
     assert cache.rivals["node-1", OTHER].snapshot.run_id == "c"
 
 

@@ -47,9 +47,12 @@ def directory(tmp_path: Path) -> Path:
 def test_a_key_is_40_characters_that_stand_for_32_bytes() -> None:
     assert curve.key(PUBLIC.decode()) == PUBLIC
     assert curve.text(z85.decode(PUBLIC)) == PUBLIC.decode()
+    assert z85.decode(curve.key("%nSc0" * 8) or b"") == b"\xff" * 32
 
 
-@pytest.mark.parametrize("text", ["", "a" * 39, "a" * 41, "a" * 39 + '"', "a" * 39 + " ", "#" * 40, "\u00e9" * 40])
+@pytest.mark.parametrize(
+    "text", ["", "a" * 39, "a" * 41, "a" * 39 + '"', "a" * 39 + " ", "#" * 40, "\u00e9" * 40, "%nSc1" * 8]
+)
 def test_what_cannot_be_a_key_is_none(text: str) -> None:
     assert curve.key(text) is None
 

@@ -216,6 +216,14 @@ def test_hosts_tells_all_there_is_to_know_of_each() -> None:
     }
 
 
+def test_hosts_tells_of_a_rival_where_the_collector_is_that_is_shown_in_its_place() -> None:
+    cache = make_cache(make_snapshot(run_id="a"))
+    cache.accept(OTHER, make_snapshot(run_id="b"), 0.0)
+    shown, rival = said(cache, HOSTS_PATH)["hosts"]
+    assert (shown["endpoint"], shown["rival_of"]) == (ENDPOINT, None)
+    assert (rival["endpoint"], rival["rival_of"], rival["host"]) == (OTHER, ENDPOINT, "node-1")
+
+
 def test_hosts_tells_how_the_way_to_each_endpoint_is() -> None:
     cache = make_cache(contacts={ENDPOINT: Contact(0.0)})
     cache.contacts[ENDPOINT].note("trying", 1.0)

@@ -35,7 +35,7 @@ def test_both_formats_say_the_same() -> None:
     assert scrape(*every_case()) == scrape(*every_case(), accept=OPENMETRICS)
 
 
-@pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, 1e300])
 def test_what_was_not_taken_or_is_no_number_gives_no_series(value: float | None) -> None:
     found = names(scrape(of_one_gpu(power_draw_watts=value, memory_used_bytes=None)))
     assert "gpu_power_draw_watts" not in found

@@ -248,14 +248,14 @@ def test_a_concern_is_said_once_a_day_and_another_at_once(note: Note, log: Calla
         ("soon", 1),
         ("soon", CONCERN_SECONDS - 1),
         ("", 1),
-        ("now %s", 1),
-        ("now %s", 1),
+        ("now", 1),
+        ("now", 1),
     ):
         note.worry = worry
         now += after
         reloading.look()
         said.append(log())
-    assert said == [["WARNING soon"], [], ["WARNING soon"], [], ["WARNING now %s"], []]
+    assert said == [["WARNING soon"], [], ["WARNING soon"], [], ["WARNING now"], []]
     assert (note.asked_at[0], note.asked_at[-1]) == (1e9, now)
 
 

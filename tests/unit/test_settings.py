@@ -267,8 +267,9 @@ def test_the_feed_binds_elsewhere_only_where_keys_say_who_may_subscribe(endpoint
 )
 def test_the_keys_of_one_end_go_together(kind: Any, given: str, missing: str, purpose: str) -> None:
     line = refusal(kind, **{given: "some file", "HOST": "node-1"})
-    assert line.startswith(f"GPU_METRICS_{given} ")
-    assert line.endswith(f": 'some file' is not enough{purpose}: set GPU_METRICS_{missing}, too")
+    flag = "--" + given.lower().replace("_", "-")
+    said = f"'some file' is not enough{purpose}: set GPU_METRICS_{missing}, too"
+    assert line == f"GPU_METRICS_{given} ({flag}): {said}"
 
 
 @pytest.mark.parametrize(("kind", "given"), [(CollectorSettings, "FEED_SECRET_KEY"), (ApiSettings, "FEED_CLIENT_KEY")])
