@@ -10,7 +10,8 @@ def test_the_api_s_own_cost_and_counts_are_those_of_the_moment() -> None:
     began = time.time()
     tally = Tally()
     tally.answers.update([200, 200, 404])
-    tally.connections, tally.listeners = 3, 2
+    tally.connections += 3
+    tally.listeners += 2
     own = tally.own()
     assert (own.version, own.requests, own.connections, own.listeners) == (VERSION, {200: 2, 404: 1}, 3, 2)
     assert 0 < own.cpu_seconds <= time.process_time()
