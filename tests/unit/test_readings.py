@@ -1,5 +1,6 @@
 """Every reading is the library's answer in the reading's unit: through the real binding, from the C stand-in."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,26 @@ WIDE = {field.name for field in FIELDS.values() if field.type == ULL} | {
 """Numbers of 64 bits."""
 
 
+#: The largest number that can be true, as the library gives it, by the reading's name: the first that matches.
+MOST = {
+    "fan_speed_percent": 1000,
+    ".*_percent": 100,
+    ".*_celsius": 250,
+    ".*_megahertz": 10**5,
+    ".*_watts": 10**8,
+    ".*_bytes_per_second": 2**31,
+    "(memory|bar1)_.*_bytes": 2**50,
+    "nvlink_.*_bytes": 2**53,
+    "pcie_.*_bytes|.*_seconds|(ecc|nvlink)_.*_count": 2**63,
+    ".*_joules": 2**60,
+    ".*_count": 2**31,
+    "performance_state": 15,
+    "pcie_link_generation.*": 16,
+    "pcie_link_width.*": 64,
+    ".*_(pending|failed|enabled)|display_.*": 1,
+}
+
+
 def readings(gpu: Gpu) -> dict[str, Any]:
     return {name: getattr(gpu, name) for name in READINGS}
 
@@ -171,6 +192,17 @@ def test_a_value_that_cannot_be_true_is_none_with_a_reason(
     assert getattr(gpu, reading) is None
     assert (gpu.unavailable, gpu.state) == ({reading: reason}, "ok")
     assert healthy.unavailable == {}
+
+
+@pytest.mark.parametrize("reading", [*NUMBERS, *FLAGS])
+def test_the_largest_value_that_can_be_true_is_taken_and_the_next_is_not(fake: FakeNvml, reading: str) -> None:
+    number = FLAGS[reading] if reading in FLAGS else NUMBERS[reading][0]
+    most = next(most for pattern, most in MOST.items() if re.fullmatch(pattern, reading))
+    fake.value(number, most, gpu=0)
+    fake.value(number, most + 1, gpu=1)
+    largest, beyond = Nvml(processes=True, pcie_throughput=True).sample()
+    assert largest.unavailable == {}
+    assert beyond.unavailable == {reading: "error: implausible value"}
 
 
 @pytest.mark.parametrize("reading", FLAGS)
