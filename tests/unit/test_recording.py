@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import itertools
+import math
 import os
 import resource
+import struct
+import zlib
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from api.tap import Tap
-from common.recording import MAGIC, Recorded, Recorder, Recording, RecordingError
+from common.recording import MAGIC, MOST_FRAME_BYTES, Recorded, Recorder, Recording, RecordingError
 from tests.builders import ENDPOINT, make_gpu, make_snapshot
 
 THREE = [Recorded(number / 2, make_snapshot(sequence=number, gpus=[make_gpu()])) for number in range(3)]
@@ -45,8 +48,9 @@ def test_what_was_recorded_is_read_as_often_as_is_wanted(path: Path) -> None:
 
 def test_a_recording_is_its_owner_s_alone_and_overwrites_nothing(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
-    with pytest.raises(RecordingError, match="cannot record there: File exists"):
+    with pytest.raises(RecordingError) as refused:
         Recorder(str(path))
+    assert str(refused.value) == f"{path}: cannot record there: File exists"
     assert read(path) == THREE
 
 
@@ -93,7 +97,8 @@ def test_a_recording_that_is_cut_off_anywhere_is_read_up_to_the_last_whole_snaps
         assert found == THREE[: len(found)]
         lengths.append(len(found))
     assert [count for count, _ in itertools.groupby(lengths)] == [0, 1, 2]
-    assert "is cut off at byte" in caplog.records[-1].getMessage()
+    third = len(MAGIC) + (len(whole) - len(MAGIC)) // 3 * 2
+    assert caplog.messages[-1] == f"{path} is cut off at byte {third}; what is before that is whole"
 
 
 def test_a_byte_that_was_changed_anywhere_is_noticed(path: Path) -> None:
@@ -118,9 +123,10 @@ def test_what_is_corrupt_is_told_with_its_place(path: Path) -> None:
 
 def test_what_is_no_recording_or_cannot_be_had_is_refused(tmp_path: Path) -> None:
     (tmp_path / "feed").write_bytes(b"something else entirely, of some length")
-    assert "no recording of the feed" in refusal(tmp_path / "feed")
-    assert "No such file" in refusal(tmp_path / "none")
-    assert "cannot be read" in refusal(tmp_path)
+    said = f"{tmp_path / 'feed'}: no recording of the feed: it does not begin as one"
+    assert refusal(tmp_path / "feed") == said
+    assert refusal(tmp_path / "none") == f"{tmp_path / 'none'}: cannot be read: No such file or directory"
+    assert refusal(tmp_path) == f"{tmp_path}: cannot be read: Is a directory"
 
 
 def test_a_pipe_is_no_recording_and_is_not_waited_for(tmp_path: Path) -> None:
@@ -137,7 +143,53 @@ def test_where_there_is_no_room_to_begin_a_recording_there_is_none(tmp_path: Pat
     assert not (tmp_path / "feed").exists()
 
 
-def test_times_that_go_back_and_frames_of_no_snapshot_are_corrupt(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [
+        (0, "corrupt at byte 29: a snapshot of 0 bytes"),
+        (MOST_FRAME_BYTES + 1, f"corrupt at byte 29: a snapshot of {MOST_FRAME_BYTES + 1} bytes"),
+        (1, "corrupt at byte 29: a snapshot whose checksum is wrong"),
+        (MOST_FRAME_BYTES, "is cut off at byte 29; what is before that is whole"),
+    ],
+)
+def test_a_length_that_no_snapshot_has_is_corrupt(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, length: int, said: str
+) -> None:
+    path = tmp_path / "feed"
+    path.write_bytes(MAGIC + struct.pack(">dII", 0.0, length, 0) + b"x")
+    if said.startswith("corrupt"):
+        assert refusal(path) == f"{path}: {said}"
+    else:
+        assert read(path) == []
+        assert caplog.messages == [f"{path} {said}"]
+
+
+@pytest.mark.parametrize("seconds", [-0.5, math.inf, math.nan])
+def test_a_time_that_is_none_is_corrupt(tmp_path: Path, seconds: float) -> None:
+    recorder = Recorder(str(tmp_path / "feed"))
+    recorder.write(THREE[0]._replace(seconds=seconds))
+    recorder.close()
+    said = f"corrupt at byte {len(MAGIC)}: a time of {seconds} s after one of 0.0 s"
+    assert refusal(tmp_path / "feed") == f"{tmp_path / 'feed'}: {said}"
+
+
+def test_a_frame_of_no_snapshot_is_corrupt(tmp_path: Path) -> None:
+    seconds, frame = struct.pack(">d", 0.0), b"nothing"
+    head = seconds + struct.pack(">II", len(frame), zlib.crc32(seconds + frame))
+    (tmp_path / "feed").write_bytes(MAGIC + head + frame)
+    said = "no topic of the form gpu.snapshot.v1.<host> and a zero byte"
+    assert refusal(tmp_path / "feed") == f"{tmp_path / 'feed'}: corrupt at byte {len(MAGIC)}: {said}"
+
+
+def test_two_snapshots_may_have_come_at_one_time(tmp_path: Path) -> None:
+    recorder = Recorder(str(tmp_path / "feed"))
+    for _ in range(2):
+        recorder.write(THREE[1])
+    recorder.close()
+    assert read(tmp_path / "feed") == [THREE[1], THREE[1]]
+
+
+def test_times_that_go_back_are_corrupt(tmp_path: Path) -> None:
     recorder = Recorder(str(tmp_path / "feed"))
     recorder.write(THREE[1])
     recorder.write(THREE[0])
