@@ -70,6 +70,17 @@ def test_every_news_changes_the_version() -> None:
     assert len(set(versions)) == 5
 
 
+@pytest.mark.parametrize(("now", "is_stale"), [(None, False), (80.0, False), (80.5, True)])
+def test_who_listens_is_told_when_it_was_sealed_and_whether_it_was_stale_when_it_was_read(
+    now: float | None, *, is_stale: bool
+) -> None:
+    cache = make_cache()
+    told: list[tuple[float, dict[str, bool]]] = []
+    cache.listeners.append(lambda *what, **how: told.append((what[1], how)))
+    assert cache.accept(ENDPOINT, make_snapshot(held_seconds=5.0), 10.0, now)
+    assert told == [(5.0, {"is_stale": is_stale, "has_rival": False})]
+
+
 def test_the_numbers_left_out_between_two_snapshots_are_lost() -> None:
     host = make_cache(*(make_snapshot(sequence=number) for number in (3, 4, 7, 9))).hosts["node-1"]
     assert (host.received, host.lost) == (4, 3)
@@ -312,6 +323,12 @@ def test_a_collector_that_moves_is_shown_once_it_is_silent_where_it_was() -> Non
     assert cache.accept(OTHER, make_snapshot(run_id="b"), 75.5)
     assert (cache.hosts["node-1"].endpoint, cache.rivals) == (OTHER, {})
     assert cache.hosts["node-1"].rival_until < 0
+
+
+def test_a_host_that_was_heard_just_so_long_ago_is_not_silent_yet() -> None:
+    cache = make_cache(make_snapshot(run_id="a"), now=0.0)
+    assert not cache.accept(OTHER, make_snapshot(run_id="b"), 75.0)
+    assert (cache.hosts["node-1"].endpoint, list(cache.rivals)) == (ENDPOINT, [("node-1", OTHER)])
 
 
 def test_a_collector_that_starts_anew_is_no_rival_of_itself_where_it_is_heard_over_two_ways() -> None:
