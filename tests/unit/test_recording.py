@@ -46,6 +46,14 @@ def test_what_was_recorded_is_read_as_often_as_is_wanted(path: Path) -> None:
         assert (recording.check(), list(recording), list(recording)) == (3, THREE, THREE)
 
 
+def test_each_snapshot_is_in_the_file_as_soon_as_it_is_written(tmp_path: Path) -> None:
+    recorder = Recorder(str(tmp_path / "feed"))
+    for count, recorded in enumerate(THREE, 1):
+        recorder.write(recorded)
+        assert read(tmp_path / "feed") == THREE[:count]
+    recorder.close()
+
+
 def test_a_recording_is_its_owner_s_alone_and_overwrites_nothing(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     with pytest.raises(RecordingError) as refused:

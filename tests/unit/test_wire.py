@@ -123,6 +123,31 @@ def test_a_state_that_only_a_newer_release_knows_is_the_most_careful_of_ours_and
     assert [type(part) for part in (snapshot, snapshot.source, *snapshot.gpus)] == [Snapshot, Source, Gpu, Gpu]
 
 
+def test_a_source_or_gpu_whose_state_is_known_keeps_it_beside_one_whose_state_is_not() -> None:
+    of_gpu = wire.decode(make_frame(source={"state": "ok"}, gpus=[GPU | {"state": "resetting"}]))
+    assert (of_gpu.source, of_gpu.gpus[0].state) == (Source(state="ok"), "unknown")
+    of_source = wire.decode(make_frame(source={"state": "resetting"}, gpus=[GPU | {"state": "lost"}]))
+    assert (of_source.source.state, of_source.gpus[0].state, of_source.gpus[0].error) == ("unavailable", "lost", None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"interval_seconds": -1.0}, "interval_seconds -1.0 is no duration"),
+        ({"collector": COST | {"cpu_seconds": -1.0}}, "collector.cpu_seconds -1.0 is no duration"),
+        ({"collector": COST | {"slowest_call": CALL}}, "collector.slowest_call.seconds inf is no duration"),
+        (
+            {"source": {"state": "stalled", "stalled_call": CALL | {"gpu_index": None}}},
+            "source.stalled_call.seconds inf is no duration",
+        ),
+    ],
+)
+def test_what_is_no_duration_is_said_with_its_name(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(wire.WireError) as refused:
+        wire.decode(make_frame(**changes))
+    assert str(refused.value) == said
+
+
 def test_names_and_reasons_that_only_a_newer_release_knows_are_passed_on() -> None:
     process = {"pid": 1, "kind": "mps"}
     newer = {"processes": [process], "clock_event_reasons": ["moon"], "unavailable": {"moon_phase": "eclipsed"}}
