@@ -218,6 +218,7 @@ def test_a_value_that_cannot_be_is_refused_by_name(changes: dict[str, Any], name
         b"GET / HTTP/1.1\r\n",
         b"gpu.snapshot.v1.node-1",
         wire.encode(make_snapshot()).replace(b".v1.", b".v2."),
+        wire.encode(make_snapshot()).removeprefix(wire.TOPIC_PREFIX),
         wire.encode(make_snapshot()).replace(b"v1.node-1\0", b"v1.\xff\xfe\0"),
         wire.encode(make_snapshot()).replace(b"v1.node-1\0", b"v1.node-\0"),
         wire.encode(make_snapshot(host="")),
