@@ -53,7 +53,8 @@ class Reloading:
     async def serve(self) -> None:
         """Look at the files about once a second, and load them at SIGHUP, until cancelled.
 
-        With no files at all, a SIGHUP is taken just the same, as it would otherwise end the process.
+        With no files at all, a SIGHUP is taken just the same, as it would otherwise end the process. It is left to who
+        handles it already.
         """
         with self._loading_at_hangup():
             while True:
@@ -75,6 +76,9 @@ class Reloading:
     @contextlib.contextmanager
     def _loading_at_hangup(self) -> Iterator[None]:
         if sys.platform == "win32":  # pragma: no cover -- Windows, where there is no SIGHUP
+            yield
+            return
+        if callable(signal.getsignal(signal.SIGHUP)):  # as the demo does, which it ends
             yield
             return
         loop = asyncio.get_running_loop()

@@ -288,3 +288,20 @@ def test_a_hangup_does_not_end_who_watches_nothing() -> None:
         return still
 
     assert asyncio.run(serve())
+
+
+def test_a_hangup_is_left_to_who_handles_it_already() -> None:
+    async def serve() -> None:
+        told = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, told.set)
+        serving = asyncio.create_task(Reloading([], lambda: NEVER).serve())
+        await asyncio.sleep(0)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await told.wait()
+        serving.cancel()
+        await asyncio.wait({serving})
+        assert callable(signal.getsignal(signal.SIGHUP))
+        loop.remove_signal_handler(signal.SIGHUP)
+
+    asyncio.run(serve())
