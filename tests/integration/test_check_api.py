@@ -115,7 +115,8 @@ def test_another_program_at_the_address_is_wrong_in_the_words_of_a_start(collect
         api.start()
         assert api.ended() == 1
     assert told.status == 1
-    assert api.log.endswith(f" api: {told.finding('address').found}\n")
+    finding = told.finding("address")
+    assert api.log.endswith(f" api: {finding.found}: {finding.todo}\n")
 
 
 def test_tokens_are_counted_and_never_told(collecting: Service, tmp_path: Path) -> None:
