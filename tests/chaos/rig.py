@@ -61,7 +61,7 @@ class Rig:
 
         self.allowed_keys = directory / "allowed"
         self.allowed_keys.mkdir()
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())):
             for name in ("collector", "api", "other"):
                 keys.main([name, "--directory", str(directory)])
         for name in ("api", "other"):
