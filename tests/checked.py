@@ -1,6 +1,5 @@
 """`--check` of a real process, and what it said."""
 
-import os
 import re
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from common.finding import Finding, Report
-from tests.processes import ROOT
+from tests.processes import ROOT, inherited
 
 LONGEST_SECONDS = 50
 
@@ -36,11 +35,10 @@ class Checked(NamedTuple):
 
 def check(module: str, settings: Mapping[str, str], *flags: str) -> Checked:
     """Let a process check itself, with these settings and no others."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GPU_METRICS_")}
     done = subprocess.run(
         [sys.executable, "-m", module, "--check", *flags],
         cwd=ROOT,
-        env=inherited | dict(settings),
+        env=inherited() | dict(settings),
         capture_output=True,
         text=True,
         check=False,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.ports import free_port
-from tests.processes import PATIENCE_SECONDS, ROOT, Reply, get
+from tests.processes import PATIENCE_SECONDS, ROOT, Reply, get, inherited
 
 BIN = Path(sys.prefix) / "bin"
 """What `.venv/bin` of a checkout leads to here."""
@@ -24,9 +24,8 @@ class Checkout:
         self.port = free_port()
         self.feed_port = free_port()
         feed = f"tcp://127.0.0.1:{self.feed_port}"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("GPU_METRICS_")}
         self._environment = {
-            **inherited,
+            **inherited(),
             "GPU_METRICS_API_PORT": str(self.port),
             "GPU_METRICS_FEED_BIND": feed,
             "GPU_METRICS_FEED_CONNECT": feed,

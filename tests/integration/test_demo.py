@@ -16,24 +16,15 @@ from typing import Any
 
 import pytest
 
-from tests.processes import PATIENCE_SECONDS
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS, ROOT, inherited
 
-ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 30.0
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [taken.getsockname()[1] for taken in sockets]
-    for taken in sockets:
-        taken.close()
-    return ports
 
 
 @contextmanager
 def _demo(api_port: int, feed_port: int, interval: str = "0.05") -> Iterator["subprocess.Popen[str]"]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GPU_METRICS_")}
-    environment = inherited | {
+    environment = inherited() | {
         "GPU_METRICS_API_PORT": str(api_port),
         "GPU_METRICS_FEED_BIND": f"tcp://127.0.0.1:{feed_port}",
         "GPU_METRICS_INTERVAL_SECONDS": interval,
@@ -76,7 +67,7 @@ def _is_refused(port: int) -> bool:
 
 
 def test_the_demo_serves_imaginary_gpus_that_nobody_can_take_for_real_ones() -> None:
-    api_port, feed_port = _free_ports(2)
+    api_port, feed_port = free_port(), free_port()
     with _demo(api_port, feed_port):
         body = _wait_for_body(api_port)
     assert body["host"] == "imaginary"
@@ -87,7 +78,7 @@ def test_the_demo_serves_imaginary_gpus_that_nobody_can_take_for_real_ones() -> 
 
 
 def test_the_demo_s_numbers_move() -> None:
-    api_port, feed_port = _free_ports(2)
+    api_port, feed_port = free_port(), free_port()
     with _demo(api_port, feed_port):
         body = _wait_for_body(api_port)
         first = [gpu["power_usage"] for gpu in body["gpus"]]
@@ -103,7 +94,7 @@ def _wait_until_refused(port: int) -> None:
 
 
 def test_the_demo_says_first_what_it_is_and_what_to_try_once_that_works() -> None:
-    api_port, feed_port = _free_ports(2)
+    api_port, feed_port = free_port(), free_port()
     with _demo(api_port, feed_port) as process:
         assert process.stdout is not None
         first, second, third = (process.stdout.readline() for _ in range(3))
@@ -130,7 +121,7 @@ def test_a_flag_is_refused_for_the_demo_takes_none() -> None:
 
 
 def test_a_subscriber_copied_from_the_feed_s_description_sees_the_demo() -> None:
-    api_port, feed_port = _free_ports(2)
+    api_port, feed_port = free_port(), free_port()
     (code,) = re.findall(r"(?s)```python\n(.*?)```", (ROOT / "common/README.md").read_text())
     command = [sys.executable, "-u", "-c", code, f"tcp://127.0.0.1:{feed_port}"]
     with _demo(api_port, feed_port), subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as subscriber:
@@ -145,7 +136,7 @@ def test_a_subscriber_copied_from_the_feed_s_description_sees_the_demo() -> None
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_end_ends_both_processes_of_the_demo_with_status_0(number: signal.Signals) -> None:
-    api_port, feed_port = _free_ports(2)
+    api_port, feed_port = free_port(), free_port()
     with _demo(api_port, feed_port) as process:
         _wait_for_body(api_port)
         process.send_signal(number)
@@ -157,7 +148,7 @@ def test_a_signal_to_end_ends_both_processes_of_the_demo_with_status_0(number: s
 
 
 def test_a_demo_that_is_killed_leaves_no_api_behind() -> None:
-    api_port, feed_port = _free_ports(2)
+    api_port, feed_port = free_port(), free_port()
     with _demo(api_port, feed_port) as process:
         _wait_for_body(api_port)
         process.kill()
@@ -168,7 +159,7 @@ def test_a_demo_that_is_killed_leaves_no_api_behind() -> None:
 
 
 def test_a_demo_whose_api_dies_says_how_and_ends_with_status_1() -> None:
-    api_port, feed_port = _free_ports(2)
+    api_port, feed_port = free_port(), free_port()
     with _demo(api_port, feed_port) as process:
         _wait_for_body(api_port)
         (api,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -181,7 +172,7 @@ def test_a_demo_whose_api_dies_says_how_and_ends_with_status_1() -> None:
 @pytest.mark.parametrize("end", ["api", "feed"])
 def test_a_port_in_use_is_one_line_and_status_1(end: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as occupied:
-        taken, (free,) = occupied.getsockname()[1], _free_ports(1)
+        taken, free = occupied.getsockname()[1], free_port()
         with _demo(*(taken, free) if end == "api" else (free, taken)) as process:
             out, log = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1
